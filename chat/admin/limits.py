@@ -43,7 +43,7 @@ class LimitSettingsForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = LimitSettings
-        fields = ("tier_feature", "window_min", "default_messages", "address_messages", "feedback")
+        fields = ("tier_feature", "window_min", "default_messages", "address_messages", "person_messages", "feedback")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,7 +66,7 @@ class LimitSettingsAdmin(ListAdmin):
     list_before_template = "admin/chat/limitsettings/before.html"
     fieldsets = (
         ("Users", {"fields": ("tier_feature", ("default_messages", "window_min"))}),
-        ("Besides", {"fields": (("address_messages", "feedback"),)}),
+        ("Besides", {"fields": ("address_messages", ("person_messages", "feedback"))}),
     )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -95,7 +95,8 @@ class LimitSettingsAdmin(ListAdmin):
         limits = limits_of_settings()
         return {
             "tier_feature": limits.tier_feature, "window_min": max(1, round(limits.window.total_seconds() / 60)),
-            "default_messages": limits.default, "address_messages": limits.address, "feedback": limits.feedback,
+            "default_messages": limits.default, "address_messages": limits.address,
+            "person_messages": limits.person, "feedback": limits.feedback,
         }  # fmt: skip
 
     def get_formset_kwargs(self, request: HttpRequest, obj: LimitSettings, inline: Any, prefix: str) -> dict[str, Any]:
@@ -109,5 +110,10 @@ class LimitSettingsAdmin(ListAdmin):
 def _shown(limits: MessageLimits) -> dict[str, Any]:
     """Return the limits for whoever may only see them."""
     tiers = [(f"the tier {tier}", messages) for tier, messages in limits.tiers.items()]
-    rows = [*tiers, ("everybody else", limits.default), ("one address without an API key", limits.address)]
+    rows = [
+        *tiers,
+        ("everybody else", limits.default),
+        ("one address without an API key", limits.address),
+        ("one user to a person", limits.person),
+    ]
     return {"window_min": round(limits.window.total_seconds() / 60), "rows": rows}

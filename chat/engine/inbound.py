@@ -91,7 +91,7 @@ def _conversation(question: Question, lease: TurnLease) -> Conversation | None:
 
 
 def _store(question: Question, conversation: Conversation, admission: Admission) -> Message:
-    message = message_of(question, conversation)
+    message = message_of(question, conversation, admission)
     message.save()
     conversation.last_message_at = timezone.now()
     if conversation.state == State.PERSON and conversation.unanswered_since is None:

@@ -1,10 +1,12 @@
 """Answers whose process was killed: their traces get an outcome, and their messages no longer count."""
 
 from datetime import timedelta
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from chat.limits.messages import refund_stored
 from chat.models import Conversation, Message
 from common.sql.rows import Statement
 from contexts import traces
@@ -27,10 +29,16 @@ def end_interrupted() -> int:
     asked = Message.objects.filter(~Exists(held), trace=OuterRef("pk"), role=Message.Role.USER)
     begun = Trace.objects.filter(created_at__gt=now - _LOOK_BACK, created_at__lt=now - _SETTLED_AFTER)
     left = begun.filter(Exists(asked), state=Trace.State.ASSEMBLED).values_list("pk", flat=True)[:_MOST]
-    return sum(
-        traces.write_outcome(str(pk), answer="", model="", outcome=_OUTCOME, error_code=INTERRUPTED) is not None
-        for pk in left
-    )
+    return sum(_end(pk) for pk in left)
+
+
+def _end(pk: UUID) -> bool:
+    """End one answer; return False if another process did so first, or its answer was stored after all."""
+    if traces.write_outcome(str(pk), answer="", model="", outcome=_OUTCOME, error_code=INTERRUPTED) is None:
+        return False
+    for message in Message.objects.filter(trace=pk, role=Message.Role.USER).select_related("api_key"):
+        refund_stored(message)
+    return True
 
 
 def interrupted_statement(message_id: int) -> Statement:

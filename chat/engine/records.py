@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
@@ -92,7 +93,7 @@ def write_question(
     rows += [notice] if notice else []
     event: Event | None = None
     if question.stored_id is None:
-        message = message_of(question, conversation, context.id)
+        message = message_of(question, conversation, admission, context.id)
         if embedding:
             message.embedding, message.embedding_model = embedding.vector, embedding.model
         event = new_event(sent_event(message, context.id), Event.Source.CHAT)
@@ -137,10 +138,13 @@ def sent_event(message: Message, context_id: str | None = None) -> AxiomEvent:
     return AxiomEvent(event_type=MESSAGE_SENT, entity_id=message.user_id, payload=payload)
 
 
-def message_of(question: Question, conversation: Conversation, context_id: str | None = None) -> Message:
+def message_of(
+    question: Question, conversation: Conversation, admission: Admission, context_id: str | None = None
+) -> Message:
     return Message(
         conversation=conversation, user_id=question.user_id, role=Message.Role.USER, text=question.message,
         client_id=question.client_id, trace_id=context_id, api_key=question.caller.key, context=question.context,
+        count_token=UUID(admission.token) if admission.token else None,
     )  # fmt: skip
 
 

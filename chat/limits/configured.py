@@ -26,6 +26,8 @@ class MessageLimits:
     default: int | None
     """Of users without a tier, or of one that is not named."""
     address: int | None
+    person: int | None
+    """Of one user to a person, beyond what the bot answers."""
     feedback: int | None
 
     def of_tier(self, tier: object) -> int | None:
@@ -47,6 +49,7 @@ def limits_of_settings() -> MessageLimits:
         tiers=settings.FABRA_RATE_LIMITS,
         default=settings.FABRA_RATE_LIMIT_DEFAULT,
         address=settings.FABRA_RATE_LIMIT_ADDRESS or None,
+        person=settings.FABRA_RATE_LIMIT_PERSON,
         feedback=settings.FABRA_RATE_LIMIT_FEEDBACK,
     )
 
@@ -62,7 +65,7 @@ def current_limits_now() -> MessageLimits:
 
 def _load() -> dict[str, MessageLimits]:
     """Return the operator's limits; nothing until they are set."""
-    columns = ("tier_feature", "window_min", "default_messages", "address_messages", "feedback")
+    columns = ("tier_feature", "window_min", "default_messages", "address_messages", "person_messages", "feedback")
     found = list(LimitSettings.objects.order_by("pk").values(*columns, "tiers__tier", "tiers__messages"))
     if not found:
         return {}
@@ -73,6 +76,7 @@ def _load() -> dict[str, MessageLimits]:
         tiers={row["tiers__tier"]: row["tiers__messages"] for row in found if row["tiers__tier"] is not None},
         default=first["default_messages"],
         address=first["address_messages"],
+        person=first["person_messages"],
         feedback=first["feedback"],
     )
     return {_KEY: limits}

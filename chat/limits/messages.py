@@ -11,11 +11,22 @@ from django.conf import settings
 from chat.access.callers import Caller
 from chat.limits.admission import Admission, RateLimited
 from chat.limits.configured import MessageLimits, current_limits, current_limits_now, tier_name
-from chat.limits.windows import USER, Counted, RateWindow, count, count_blocking, count_in_postgres, uncount
-from chat.models import ApiKey
+from chat.limits.windows import (
+    USER,
+    Counted,
+    RateWindow,
+    count,
+    count_blocking,
+    count_in_postgres,
+    uncount,
+    uncount_blocking,
+)  # fmt: skip
+from chat.models import ApiKey, Message
 from common.redis import REDIS_ERRORS
 
 logger = logging.getLogger(__name__)
+
+_STAYS_COUNTED = "Redis does not answer: a failed message stays counted."
 
 
 async def admit(user_id: str, tier: object, caller: Caller | None = None, *, token: str = "") -> Admission:
@@ -40,10 +51,10 @@ async def admit_to_person(refused: RateLimited, caller: Caller, *, token: str = 
     if any(window.limit == 0 for window in refusal.counted.windows):
         raise refused
     limits, user_id = await current_limits(), refusal.user_id
-    own = _window(user_id, limits, settings.FABRA_RATE_LIMIT_PERSON, "messages to a person")
+    own = _window(user_id, limits, limits.person, "messages to a person")
     windows = [replace(window, subject=f"person:{window.subject}") for window in [*own, *_windows_of(caller, limits)]]
     counted = await _count_message(windows, token)
-    return replace(_admission(counted, user_id, refusal.tier), refused=refused)
+    return replace(_admission(counted, user_id, refusal.tier, shows_first=bool(own)), refused=refused)
 
 
 def count_request(key: ApiKey) -> None:
@@ -88,7 +99,19 @@ async def refund(admission: Admission) -> None:
     try:
         await uncount(admission.counted)
     except REDIS_ERRORS:
-        logger.warning("Redis does not answer: a failed message stays counted.")
+        logger.warning(_STAYS_COUNTED)
+
+
+def refund_stored(message: Message) -> None:
+    """Uncount a stored message whose process was killed; only its address, which is not stored, stays counted."""
+    if message.count_token is None:
+        return
+    keys = _windows_of_key(message.api_key) if message.api_key else []
+    subjects = [f"{USER}{message.user_id}", *(window.subject for window in keys)]
+    try:
+        uncount_blocking(subjects, message.count_token.hex)
+    except REDIS_ERRORS:
+        logger.warning(_STAYS_COUNTED)
 
 
 def _windows_of(caller: Caller, limits: MessageLimits) -> list[RateWindow]:

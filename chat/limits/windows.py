@@ -58,6 +58,10 @@ return answer
 """
 
 
+def _key_of(subject: str) -> str:
+    return redis_key("limit", subject)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RateWindow:
     """So many requests of a subject in a length of time."""
@@ -71,7 +75,7 @@ class RateWindow:
 
     @property
     def key(self) -> str:
-        return redis_key("limit", self.subject)
+        return _key_of(self.subject)
 
     @property
     def column(self) -> str:
@@ -127,6 +131,15 @@ async def uncount(counted: Counted) -> None:
     for window in counted.windows:
         pipeline.zrem(window.key, counted.token)
     await pipeline.execute()
+
+
+def uncount_blocking(subjects: Sequence[str], token: str) -> None:
+    """Take a request out of the windows of these subjects, whoever counted it; raise one of REDIS_ERRORS."""
+    CountedRequest.objects.filter(token=token).delete()
+    pipeline = plain_redis(settings.FABRA_REDIS_TIMEOUT_S).pipeline(transaction=False)
+    for subject in subjects:
+        pipeline.zrem(_key_of(subject), token)
+    pipeline.execute()
 
 
 def count_in_postgres(windows: Sequence[RateWindow], token: str = "") -> Counted:

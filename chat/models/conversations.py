@@ -223,6 +223,12 @@ class Message(models.Model):
         help_text="The key that sent it: an answer that is given later keeps to its bounds.",
     )
     context = models.CharField(max_length=200, blank=True, editable=False, help_text="The context that was asked for.")
+    count_token = models.UUIDField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="What the limits count it by: if its answer is lost, it is uncounted.",
+    )
     text = models.TextField()
     trace = models.ForeignKey("contexts.Trace", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     citations = models.JSONField(default=list, blank=True)

@@ -74,6 +74,12 @@ class LimitSettings(models.Model):
         "messages from one address", null=True, blank=True, validators=[MaxValueValidator(MOST_MESSAGES)],
         help_text="Whoever sends them without an API key. Empty: unlimited.",
     )  # fmt: skip
+    person_messages = models.PositiveIntegerField(
+        "messages to a person", null=True, blank=True, default=100, db_default=100,
+        validators=[MaxValueValidator(MOST_MESSAGES)],
+        help_text="Of one user, beyond what the bot answers: wishes for a person, and what one is told. "
+        "Empty: unlimited.",
+    )  # fmt: skip
     feedback = models.PositiveIntegerField(
         "changes of feedback", null=True, blank=True, validators=[MaxValueValidator(MOST_MESSAGES)],
         help_text="Of one user; each is an event, and may be sent on by webhooks. Empty: unlimited.",

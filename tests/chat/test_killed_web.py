@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.utils import timezone
 
+from chat.access.callers import Caller
 from chat.engine.interrupted import end_interrupted
-from chat.models import Conversation, IdempotentRequest, Message
+from chat.limits.admission import RateLimited
+from chat.limits.messages import admit
+from chat.models import ApiKey, Conversation, IdempotentRequest, Message
 from contexts.models import Trace
 from retrieval.indexing.documents import index_document
 from tests.model_server import ModelServer
@@ -80,13 +84,46 @@ def test_the_repetition_of_a_request_is_answered_once(web: Processes, model: Mod
     assert Trace.objects.exclude(pk=first.pk).get().state == "answered"
 
 
-def test_what_nobody_repeats_gets_its_outcome_by_the_sweep(web: Processes, model: ModelServer) -> None:
+def test_what_nobody_repeats_gets_its_outcome_by_the_sweep(web: Processes, model: ModelServer, settings: Any) -> None:
+    settings.FABRA_RATE_LIMIT_DEFAULT = 1
     trace = kill_in_mid_answer(web, model)
     assert end_interrupted() == 0  # it may have begun just now
     Trace.objects.update(created_at=timezone.now() - timedelta(minutes=2))
     Conversation.objects.update(turn_until=timezone.now() + timedelta(seconds=10))
     assert end_interrupted() == 0  # it is still being answered
     Conversation.objects.update(turn_until=timezone.now() - timedelta(seconds=1))
+    with pytest.raises(RateLimited):
+        async_to_sync(admit)(CHAT["user_id"], None)
     assert end_interrupted() == 1
+    assert async_to_sync(admit)(CHAT["user_id"], None).remaining == 0
     trace.refresh_from_db()
     assert (trace.state, trace.error_code, trace.outcome) == ("failed", "interrupted", {"error": "interrupted"})
+
+
+@pytest.mark.parametrize("is_redis_there", [True, False])
+def test_a_lost_answer_counts_against_its_key_no_more(
+    is_redis_there: bool, request: pytest.FixtureRequest, settings: Any
+) -> None:
+    if not is_redis_there:
+        request.getfixturevalue("redis_down")
+    settings.FABRA_RATE_LIMIT_DEFAULT = None
+    key = ApiKey.make("site", [ApiKey.Scope.CHAT], None)[0]
+    ApiKey.objects.update(per_day=1)
+    key.refresh_from_db()
+    caller = Caller(key=key)
+    admission = async_to_sync(admit)("ana", None, caller)
+    begun = timezone.now() - timedelta(minutes=2)
+    trace = Trace.objects.create(
+        context="support", user_id="ana", max_tokens=0, tokens=0, kept=0, dropped=0, duration_ms=0, created_at=begun
+    )
+    conversation = Conversation.objects.create(user_id="ana")
+    Message.objects.create(
+        conversation=conversation, user_id="ana", role="user", text="Hi", trace=trace, api_key=key,
+        count_token=admission.token,
+    )  # fmt: skip
+    with pytest.raises(RateLimited):
+        async_to_sync(admit)("ana", None, caller)
+    assert (end_interrupted(), end_interrupted()) == (1, 0)
+    assert async_to_sync(admit)("ana", None, caller)
+    with pytest.raises(RateLimited):
+        async_to_sync(admit)("ana", None, caller)

@@ -21,7 +21,7 @@ def values(tiers: list[tuple[str, str]], **more: str) -> dict[str, str]:
     """Return what the form sends for new rows of tiers."""
     found = {
         "tier_feature": "user_tier", "window_min": "60", "default_messages": "20", "address_messages": "",
-        "feedback": "100", "tiers-TOTAL_FORMS": str(len(tiers)), "tiers-INITIAL_FORMS": "0",
+        "person_messages": "100", "feedback": "100", "tiers-TOTAL_FORMS": str(len(tiers)), "tiers-INITIAL_FORMS": "0",
     }  # fmt: skip
     for number, (tier, messages) in enumerate(tiers):
         found |= {f"tiers-{number}-tier": tier, f"tiers-{number}-messages": messages}
@@ -123,6 +123,6 @@ class Plan(Enum):
 def test_a_tier_is_named_by_a_value_of_any_plain_type(tier: object, limit: int) -> None:
     tiers = {"team": 1, "180": 2, "2.50": 3, "true": 4}
     limits = configured.MessageLimits(
-        tier_feature="plan", window=timedelta(hours=1), tiers=tiers, default=9, address=None, feedback=None
+        tier_feature="plan", window=timedelta(hours=1), tiers=tiers, default=9, address=None, person=None, feedback=None
     )
     assert limits.of_tier(tier) == limit

@@ -10,9 +10,10 @@ from django.test import Client
 
 from chat.access.callers import Caller
 from chat.handover import actions
+from chat.limits import configured
 from chat.limits.admission import RateLimited
 from chat.limits.messages import admit, admit_to_person
-from chat.models import ApiKey, Conversation, Message
+from chat.models import ApiKey, Conversation, LimitSettings, Message
 from contexts.models import Trace
 from tests.chat.sites import make_site
 from tests.chat.test_handover import agent_named
@@ -129,6 +130,18 @@ def test_the_wider_limit_bounds_it(say: Say, kim: User, settings: Any) -> None:
     assert [response.status_code for response in said] == [202, 202, 429]
     assert "2 messages to a person" in said[-1].json()["error"]["message"]
     assert result(say(WISH)) == REFUSED
+
+
+def test_an_operator_sets_it_in_the_admin(say: Say, kim: User) -> None:
+    conversation = begun(say)
+    actions.assign(conversation, kim)
+    limits = LimitSettings.objects.create(window_min=60, default_messages=1, person_messages=1)
+    configured.rows.clear()
+    assert [say(f"It is {number}.", conversation).status_code for number in range(2)] == [202, 429]
+    limits.person_messages = None  # no limit
+    limits.save()
+    configured.rows.clear()
+    assert say("It is 3.", conversation).status_code == 202
 
 
 def test_it_holds_without_redis_and_for_the_longest_user_id(
