@@ -15,13 +15,13 @@ from django.utils import timezone
 
 from chat.access.callers import USER_KEY
 from chat.bots.known import require_bot
-from chat.citations import passages_in
 from chat.engine.assembly import prepare
 from chat.engine.following import follow_up
 from chat.engine.inbound import is_for_person, needs_no_model, receive
 from chat.engine.order import release, release_soon, wait_for_turn
 from chat.engine.outbound import ask_for_person, offer_of
 from chat.engine.outcomes import note_failure, store_answer
+from chat.engine.prompt import answer_prompt
 from chat.engine.records import MESSAGE_SENT, SentBefore, write_question
 from chat.engine.renewal import renewed
 from chat.engine.replay import answer_sent_before, stored_answer
@@ -218,12 +218,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
         yield await ask_for_person(turn)
         await costs.settle_turn(turn)
         return
-    evidence = turn.context.evidence
-    prompt = Prompt(
-        messages=evidence["messages"], question=turn.question.asked, passages=passages_in(evidence),
-        earlier_questions=turn.history.questions, options=turn.question.options, max_tokens=turn.question.max_tokens,
-        offer=partial(offer_of, turn),
-    )  # fmt: skip
+    prompt = answer_prompt(turn.question, turn.history, turn.context.evidence, offer=partial(offer_of, turn))
     completion: Completion | None = None
     if not turn.provider.is_extractive:
         release_thread()
