@@ -23,7 +23,6 @@ from chat.engine.outbound import ask_for_person, offer_of
 from chat.engine.outcomes import note_failure, store_answer
 from chat.engine.prompt import answer_prompt
 from chat.engine.records import MESSAGE_SENT, SentBefore, write_question
-from chat.engine.renewal import renewed
 from chat.engine.replay import answer_sent_before, stored_answer
 from chat.engine.results import stopped_answer
 from chat.engine.stopping import listen
@@ -41,6 +40,7 @@ from chat.spending.prices import prepare_prices
 from chat.turns import costs
 from chat.turns.costs import EarlierCalls, within_budgets
 from chat.turns.lease import TurnLease
+from chat.turns.renewal import renewed
 from chat.turns.running import AnswerStopped, Stopping, TakenOver
 from chat.turns.turn import Answer, Question, Settled, Turn
 from common.background import HEAD_START_S, release_thread, spawn
@@ -100,7 +100,7 @@ async def _accept(question: Question, stopping: Stopping) -> Turn | Settled:
                 try:
                     async with stopping.ended_by_stop():
                         lease = await wait_for_turn(question, deadline, lease)
-                    async with renewed(lease):
+                    with renewed(lease):
                         begun = await _begin(question, lease, admission, stopping, made, deadline, started)
                 except SentBefore as sent:  # by another request, just now: wait for its answer
                     question = replace(question, conversation_id=sent.message.conversation_id)
@@ -226,7 +226,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
     if turn.provider.config is not None:
         prepare_prices(turn.provider.config)
     try:
-        async with renewed(turn.lease):
+        with renewed(turn.lease):
             async with aclosing(turn.provider.run(prompt, is_streamed=is_streamed)) as pieces:  # type: ignore[type-var]
                 async for piece in turn.receive(pieces):
                     if isinstance(piece, Delta):

@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import itertools
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
@@ -19,16 +20,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chat.errors import IdempotencyInProgress
-from chat.idempotency.records import RequestClaim, StoredAnswer, release, store, take
-from chat.idempotency.renewal import renewal
+from chat.idempotency.records import RequestClaim, StoredAnswer, release, renewal, store, take
 from chat.idempotency.request_key import RequestKey, key_of
+from chat.turns.lease import poll_waits
 from common.background import release_thread, spawn, with_own_thread
 from common.guarded_stream import GuardedStream
 
 REPLAYED = "Idempotent-Replayed"
 _LONGEST_ANSWERS = 2
 """A request is kept from its repetitions for so many times as long as an answer may take."""
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.03, 0.25
 _KEPT_HEADERS = ("ETag", "X-Fabra-Freshness", "X-Fabra-Ignored", "X-Request-Id")
 # The client has to change something before another answer is possible. What depends on rights, limits or load is not
 # stored, nor what failed on our side: a repetition then runs.
@@ -154,10 +154,8 @@ def _wait_here(key: RequestKey) -> StoredAnswer | RequestClaim:
 
 
 def _waits() -> Iterator[float]:
-    give_up_at, wait_s = time.monotonic() + settings.FABRA_IDEMPOTENCY_WAIT_S, _FIRST_WAIT_S
-    while time.monotonic() < give_up_at:
-        yield wait_s
-        wait_s = min(wait_s * 1.5, _LONGEST_WAIT_S)
+    give_up_at = time.monotonic() + settings.FABRA_IDEMPOTENCY_WAIT_S
+    return itertools.takewhile(lambda _: time.monotonic() < give_up_at, poll_waits())
 
 
 def _look(key: RequestKey) -> StoredAnswer | RequestClaim | None:
