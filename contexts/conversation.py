@@ -30,9 +30,9 @@ class PastTurn:
     question: str
     answer: str
     embedding: Embedding | None = field(default=None, compare=False, repr=False)
-    """Of the question, where it was stored with the message."""
+    """The question's embedding, where it was stored with the message."""
     message_id: int = 0
-    """Of the question's message; 0 for a turn that only the client reports."""
+    """The id of the question's message; 0 for a turn that only the client reports."""
 
 
 @dataclass(frozen=True, kw_only=True)

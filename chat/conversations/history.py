@@ -20,7 +20,7 @@ from retrieval.search.questions import Embedding
 
 _OFFERED_SUMMARIES = 6
 _MOST_PAGES = 10
-"""Of messages, in each of which there are usually more turns than are offered."""
+"""The most pages of messages to read; each usually has more turns than are offered."""
 
 
 async def read_history(question: Question) -> ConversationHistory:

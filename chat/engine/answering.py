@@ -42,11 +42,11 @@ from chat.turns.costs import EarlierCalls, within_budgets
 from chat.turns.lease import TurnLease
 from chat.turns.renewal import renewed
 from chat.turns.running import AnswerStopped, Stopping, TakenOver
-from chat.turns.turn import Answer, Question, Settled, Turn
+from chat.turns.turn import Answer, Answered, Question, Turn
 from common.background import HEAD_START_S, release_thread, spawn
 from common.errors import FabraError
 from contexts import traces
-from events.dispatch import dispatch, queue_of
+from events.dispatch import enqueue_event, queue_of
 from features import registry
 from features.online import one_view
 from features.request_data import request_data
@@ -56,14 +56,14 @@ from features.traits import keep_traits
 logger = logging.getLogger(__name__)
 
 
-async def begin(question: Question) -> Turn | Settled:
+async def begin(question: Question) -> Turn | Answered:
     """Accept the message and commit its evidence; `run` then calls the model, unless the answer is known already.
 
     Raise InvalidInput for a bad message, ConversationNotFound, RateLimited, IndexForbidden, UserForbidden, or what the
     assembly raises; a failure on our side is not counted against the user's limit.
     """
     stopping = Stopping()
-    begun: Turn | Settled | None = None
+    begun: Turn | Answered | None = None
     try:
         begun = await _accept(question.validate(), stopping)
     finally:
@@ -72,7 +72,7 @@ async def begin(question: Question) -> Turn | Settled:
     return begun
 
 
-async def _accept(question: Question, stopping: Stopping) -> Turn | Settled:
+async def _accept(question: Question, stopping: Stopping) -> Turn | Answered:
     """Count the message, wait for its turn, and begin."""
     started = time.perf_counter()
     if question.bot:
@@ -90,7 +90,7 @@ async def _accept(question: Question, stopping: Stopping) -> Turn | Settled:
             admission = await _admit(question)
         except RateLimited as limited:
             if known := await sync_to_async(answer_sent_before)(question):
-                return Settled(answer=known, admission=limited.admission)
+                return Answered(answer=known, admission=limited.admission)
             admission = await _admit_to_person(question, limited)
         try:
             lease: TurnLease | None = None
@@ -113,11 +113,11 @@ async def _accept(question: Question, stopping: Stopping) -> Turn | Settled:
                         release_soon(lease)
                     raise
                 finally:
-                    await made.keep()
+                    await made.store_and_settle()
                 if begun is not None:
                     return begun
         except AnswerStopped:
-            return Settled(answer=await stopped_answer(question), admission=admission)
+            return Answered(answer=await stopped_answer(question), admission=admission)
         except BudgetExhausted:
             raise  # it counts: whoever has no budget left may not have contexts assembled without end
         except Exception:
@@ -133,7 +133,7 @@ async def _begin(
     made: EarlierCalls,
     deadline: float,
     started: float,
-) -> Turn | Settled | None:
+) -> Turn | Answered | None:
     """Begin the answer; return None if the conversation changed hands meanwhile. Raise SentBefore or AnswerStopped."""
     question = question.asked_of(await require_bot(lease.bot or question.bot))
     if stored_id := question.stored_id or lease.sent_id:
@@ -142,7 +142,7 @@ async def _begin(
             await release(lease)
             if not admission.counted.was_counted:
                 await refund(admission)
-            return Settled(answer=known, admission=admission)
+            return Answered(answer=known, admission=admission)
         question = replace(question, stored_id=stored_id)  # its answer failed, or a person left it to the bot
     await read_phrases()
     if needs_no_model(question, lease, admission):
@@ -150,7 +150,7 @@ async def _begin(
         if settled is None:
             return None
         await release(lease)
-        return Settled(answer=settled, admission=admission)
+        return Answered(answer=settled, admission=admission)
     if admission.refused is not None:  # meanwhile the conversation is the bot's again
         raise admission.refused
     is_elsewhere = lease.state not in (Conversation.State.BOT, Conversation.State.WAITING)
@@ -184,7 +184,7 @@ async def _begin(
     # 5. While the model works, enqueue the event, copy the trace to Redis and show the message to other pages.
     traces.copy_later(pending)
     if written.event is not None:
-        enqueued = asyncio.to_thread(dispatch, written.event.pk, queue_of(MESSAGE_SENT))
+        enqueued = asyncio.to_thread(enqueue_event, written.event.pk, queue_of(MESSAGE_SENT))
         spawn(enqueued, uses_database=False, after_s=HEAD_START_S)
     if lease.conversation_id is not None and question.stored_id is None:
         show_soon(written.message)
@@ -264,7 +264,7 @@ async def run(turn: Turn, *, is_streamed: bool) -> AsyncGenerator[str | Answer, 
 async def answer(question: Question) -> tuple[Answer, Admission]:
     """Return the whole answer to a message, and its admission."""
     turn = await begin(question)
-    if isinstance(turn, Settled):
+    if isinstance(turn, Answered):
         return turn.answer, turn.admission
     async with aclosing(run(turn, is_streamed=False)) as pieces:
         async for piece in pieces:

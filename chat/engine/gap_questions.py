@@ -28,7 +28,7 @@ from chat.gaps.reasons import reasons_of
 from chat.models import Gap, GapQuestion, Message, Purpose
 from chat.phrases.known import read_phrases
 from chat.spending.calls import Spender
-from chat.turns.costs import ask_within_budgets, keep
+from chat.turns.costs import ask_within_budgets, store_and_settle
 from chat.turns.turn import Question
 from common.errors import FabraError, Unavailable
 from common.locks import held
@@ -209,7 +209,7 @@ async def rehearse(question: Question, history: ConversationHistory) -> Rehearsa
     spender = Spender(user_id=question.user_id, context=evidence["context"])
     async with asyncio.timeout_at(deadline):
         asked = await ask_within_budgets(provider, spender, prompt)
-    await keep(asked)
+    await store_and_settle(asked)
     text, completion, is_extractive = asked.text, asked.completion, provider.is_extractive
     checked = await check_completion(text, completion, prompt, history, evidence, is_extractive=is_extractive)
     reasons = reasons_of(evidence, checked.citations, checked.flags, checked.grounding, is_extractive=is_extractive)

@@ -53,7 +53,7 @@ class RequestClaim:
     key: RequestKey
     token: uuid.UUID = field(default_factory=uuid.uuid4)
     conversation_id: int | None = None
-    """Of the answer, which is deleted with the conversation."""
+    """The conversation of the answer, which is deleted with the conversation."""
     is_answered: bool = False
     """Whether the answer is stored."""
 

@@ -83,7 +83,7 @@ def idempotent(
                 watched = _watched(stream, response, taken, stream_format)
                 response.streaming_content = GuardedStream(watched, partial(_give_up, taken))
                 return response
-            await sync_to_async(_settle)(taken, response)
+            await sync_to_async(_store_or_release)(taken, response)
         except BaseException:  # the client is gone, or PostgreSQL is
             renewal.discard(taken)
             spawn(sync_to_async(release)(taken))
@@ -115,10 +115,10 @@ def idempotent_now(*, is_atomic: bool = False, echoed: Collection[str] = ()) -> 
                 try:
                     with transaction.atomic() if is_atomic else nullcontext():
                         response = method(view, request, taken, **names)
-                        _settle(taken, response, _echo(request, echoed), is_needed=is_atomic)
+                        _store_or_release(taken, response, _echo(request, echoed), is_needed=is_atomic)
                 except Exception as error:
                     response = view.handle_exception(error)
-                    _settle(taken, response)
+                    _store_or_release(taken, response)
             finally:
                 renewal.discard(taken)
             return response
@@ -172,10 +172,10 @@ def _echo(request: Request, names: Collection[str]) -> dict[str, Any]:
 
 def store_answer(claim: RequestClaim, response: HttpResponse) -> None:
     """Store the answer in the caller's transaction, which is undone if another process has taken the request over."""
-    _settle(claim, response, is_needed=True)
+    _store_or_release(claim, response, is_needed=True)
 
 
-def _settle(
+def _store_or_release(
     claim: RequestClaim, response: HttpResponse, echo: Collection[str] = (), *, is_needed: bool = False
 ) -> None:
     """Store the answer, or give up the claim if a repetition of the request may have another one.
@@ -219,7 +219,7 @@ async def _watched(
                 if stream_format.is_end(event):
                     body = stream_format.whole(sent)
                     whole = HttpResponse(body, status=response.status_code, headers=response.headers)
-                    await sync_to_async(_settle)(claim, whole)
+                    await sync_to_async(_store_or_release)(claim, whole)
                     is_stored = True
                 yield event
     finally:

@@ -18,7 +18,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Attendance:
-    """Of one open inbox; `send` takes `{"type": "presence", "conversation_id", "is_here"}` when it changes.
+    """Who is at one open inbox; `send` takes `{"type": "presence", "conversation_id", "is_here"}` when it changes.
 
     It takes `{"type": "live", "is_live"}` too, when Redis is gone, or back.
     """

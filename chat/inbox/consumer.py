@@ -84,7 +84,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
         elif content.get("type") == "active":
             await self.attendance.use()
         elif content.get("type") == "typing" and self.open_id is not None:
-            await self._tell_of_typing(self.open_id)
+            await self._publish_typing(self.open_id)
             await self.attendance.use()
 
     async def _join(self, channel: GroupChannel) -> None:
@@ -112,7 +112,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
         if self.channel is not None and conversation_id is not None:
             await self.channel.join([conversation_group(conversation_id)])
 
-    async def _tell_of_typing(self, conversation_id: int) -> None:
+    async def _publish_typing(self, conversation_id: int) -> None:
         held = Conversation.objects.filter(pk=conversation_id, state=Conversation.State.PERSON, agent=self.agent)
         if await with_own_thread(sync_to_async(held.exists)()):
             event = {

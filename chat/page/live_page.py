@@ -96,7 +96,7 @@ class LivePage:
         self._last[kind] = now
         return False
 
-    async def tell_typing(self) -> None:
+    async def publish_typing(self) -> None:
         """Tell the person who answers, or will, that the customer is typing."""
         page = self._page
         if page and page.state.get("state", Conversation.State.BOT) != Conversation.State.BOT:

@@ -31,7 +31,7 @@ class Prompt:
     passages: list[Citation] = field(default_factory=list)
     """The passages that are in the messages, best first."""
     earlier_questions: tuple[EarlierQuestion, ...] = ()
-    """Of the conversation, the oldest first; they are in the messages too."""
+    """The conversation's, the oldest first; they are in the messages too."""
     max_tokens: int | None = None
     """The most tokens to answer with; None: as many as the model writes in one call."""
     options: dict[str, Any] = field(default_factory=dict)

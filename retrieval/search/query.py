@@ -71,7 +71,7 @@ class Query:
     weights: tuple[float, ...] = (1.0,)
     """The weight of each earlier question and of the query itself, once they are known."""
     embedding: Embedding | None = None
-    """Of the query's own text, once it is known."""
+    """The embedding of the query's own text, once it is known."""
     agreement: float = 1.0
     """See retrieval.search.history; the ranking's cosine is not multiplied by it, so the lexical score is divided."""
 

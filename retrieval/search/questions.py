@@ -19,7 +19,7 @@ class EarlierQuestion:
 
     text: str
     embedding: Embedding | None = field(default=None, kw_only=True, compare=False, repr=False)
-    """Of the text; a search of an index of the same model need not embed it again."""
+    """The embedding of the text; a search of an index of the same model need not embed it again."""
     is_rewritten: bool = field(default=False, kw_only=True)
     """It is the last question in words that stand alone. As the last of the earlier ones it counts as much as what was
     typed, and does not make the questions before it older."""

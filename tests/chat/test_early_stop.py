@@ -18,7 +18,7 @@ from chat.engine.stopping import stop_answers
 from chat.handover import actions
 from chat.models import Conversation, Message
 from chat.turns.running import stop_here, take_over_here
-from chat.turns.turn import Answer, Question, Settled, Turn
+from chat.turns.turn import Answer, Answered, Question, Turn
 from common.background import finish_spawned
 from contexts.declaration import context
 from contexts.items import ContextItem
@@ -255,7 +255,7 @@ def test_a_stopped_message_can_be_sent_again(assembly: Assembly, talk: Conversat
         await until(lambda: assembly.asked)
         stop_here(talk.pk)
         settled = await asked
-        assert isinstance(settled, Settled)
+        assert isinstance(settled, Answered)
         assembly.takes_s = 0.0
         result, _ = await answer(question)
         await finish_spawned()

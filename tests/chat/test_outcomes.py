@@ -27,7 +27,7 @@ from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 COST = Decimal("0.00009")
-"""Of each answer of the model's server, by the prices below."""
+"""The cost of each answer of the model's server, by the prices below."""
 
 
 @pytest.fixture(autouse=True)

@@ -149,7 +149,7 @@ def test_a_long_answer_keeps_its_turn(small: ModelServer, settings: Any) -> None
 def test_leases_are_renewed_only_while_some_are_held(settings: Any) -> None:
     settings.FABRA_TURN_LEASE_S = 0.1
     renewals: list[list[str]] = []
-    leases = LeaseRenewal("Some", lambda held: renewals.append(list(held)))
+    leases: LeaseRenewal[str] = LeaseRenewal("Some", lambda held: renewals.append(list(held)))
     for name in ("first", "second"):
         leases.add(name)
         wait_until(partial(renewals.__contains__, [name]))
