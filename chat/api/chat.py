@@ -17,8 +17,9 @@ from chat.api.auth import caller_of
 from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
 from chat.bots.known import require_bot
-from chat.engine.answering import answer, begin, leave, run
+from chat.engine.answering import answer, leave, run
 from chat.engine.assembly import assemble
+from chat.engine.beginning import begin
 from chat.error_descriptions import describe, error_body
 from chat.errors import InvalidMessage
 from chat.freshness_headers import freshness_headers

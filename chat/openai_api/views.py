@@ -16,7 +16,7 @@ from chat.api import openapi
 from chat.api.auth import SessionAuthentication, caller_of
 from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.chat import AnyAccept
-from chat.engine.answering import begin
+from chat.engine.beginning import begin
 from chat.freshness_headers import freshness_headers
 from chat.idempotency.records import RequestClaim
 from chat.idempotency.views import idempotent

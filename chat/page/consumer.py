@@ -18,7 +18,8 @@ from chat.access.callers import Caller
 from chat.access.visitors import new_visitor, user_id_of, visitor_of
 from chat.answer_flags import ANSWER_STOPPED
 from chat.bots.known import require_bot
-from chat.engine.answering import begin, run
+from chat.engine.answering import run
+from chat.engine.beginning import begin
 from chat.error_descriptions import describe, headers_of
 from chat.errors import BotNotFound, ConversationNotFound, InvalidMessage
 from chat.handover import actions
