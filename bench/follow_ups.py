@@ -13,7 +13,7 @@ from retrieval.models import Index
 from retrieval.search import execute
 from retrieval.search.history import MAX_QUESTIONS
 from retrieval.search.hits import SearchRecord
-from retrieval.search.questions import EmbeddedQuestion, Embedding
+from retrieval.search.questions import EarlierQuestion, Embedding
 
 SIZE = 10_000
 TOP_K = 5
@@ -44,7 +44,7 @@ async def measure(*, is_quick: bool) -> list[Row]:
 def _works(
     index: Index,
     questions: list[str],
-    conversations: list[list[EmbeddedQuestion]],
+    conversations: list[list[EarlierQuestion]],
     follow_ups: list[SearchRecord],
     firsts: list[SearchRecord],
 ) -> tuple[Work, Work]:
@@ -60,9 +60,10 @@ def _works(
     return follow_up, first
 
 
-def _embedded(index: Index, questions: list[str]) -> list[EmbeddedQuestion]:
+def _embedded(index: Index, questions: list[str]) -> list[EarlierQuestion]:
     assert index.generation is not None
     embedder = embedder_of(index.generation)
     return [
-        EmbeddedQuestion(text, Embedding(model=embedder.model, vector=embedder.embed_query(text))) for text in questions
+        EarlierQuestion(text, embedding=Embedding(model=embedder.model, vector=embedder.embed_query(text)))
+        for text in questions
     ]

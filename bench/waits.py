@@ -36,7 +36,7 @@ from retrieval.models import Document, Generation, Index, IngestionRun
 EVERY_S = 0.5
 CHUNKS, QUICK_CHUNKS = 100_000, 10_000
 ENTITIES, QUICK_ENTITIES = 20_000, 2_000
-"""Of a feature of one key that asks the database, the slowest kind to materialise."""
+"""How many keys the feature has that is materialised: one of one key that asks the database, the slowest kind."""
 FILES, QUICK_FILES = 300, 60
 ALONE_S, MOST_S, QUICK_MOST_S = 15, 600, 90
 _INDEX = "bench-waits"

@@ -9,7 +9,7 @@ from chat.models import Customer, Message, Ticket
 from fabra.context import Context, ContextItem, ConversationHistory, context
 from fabra.core import FeatureStore, entity, feature, feature_set
 from fabra.events import AxiomEvent
-from fabra.retrieval import Hit, retriever
+from fabra.retrieval import EarlierQuestion, Hit, retriever
 
 store = FeatureStore()
 
@@ -61,7 +61,11 @@ support = feature_set(
 
 @retriever(name="knowledge_base", cache_ttl=timedelta(minutes=5))
 async def search_docs(
-    query: str, top_k: int = 5, audience: tuple[str, ...] = (), history: tuple[str, ...] = (), index: str = INDEX
+    query: str,
+    top_k: int = 5,
+    audience: tuple[str, ...] = (),
+    history: tuple[EarlierQuestion, ...] = (),
+    index: str = INDEX,
 ) -> list[Hit]:
     """The passages of an index that fit the question best, of documents for everyone and the audience."""
     return await store.search(index, query, top_k=top_k, audience=audience, history=history)

@@ -200,7 +200,7 @@ class BudgetExhausted(Unavailable):
 
     def __init__(self, budgets: Sequence[BudgetLimit]) -> None:
         self.budget = max(budgets, key=lambda budget: budget.resets_at)
-        """Of those that refuse the call, the one that begins anew last."""
+        """The one that begins anew last, of those that refuse the call."""
         super().__init__(
             f"The budget for answers is used up; it begins anew at {self.budget.resets_at:%Y-%m-%d %H:%M} UTC."
         )

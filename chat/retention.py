@@ -45,7 +45,7 @@ from contexts.models import Trace
 from events.models import Event
 
 _LONGEST_WINDOW = timedelta(days=1)
-"""Of a limit, in which requests are counted; what a crash left of a reservation ends by itself long before."""
+"""The longest window of a limit of requests; what a crash left of a reservation ends by itself long before."""
 
 
 def _without_agent(conversations: QuerySet[Any], now: datetime) -> QuerySet[Any]:

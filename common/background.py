@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NoReturn, TypeVar
 
 from asgiref.sync import SyncToAsync, ThreadSensitiveContext, sync_to_async
 from django.conf import settings
@@ -45,6 +45,15 @@ def end_if_cancelled() -> None:
     task = asyncio.current_task()
     if task and task.cancelling():
         raise asyncio.CancelledError
+
+
+async def repeat(work: Callable[[], Awaitable[object]], every_s: float = 0.0) -> NoReturn:
+    """Do the work again and again until the task is cancelled, after a pause of `every_s` each time."""
+    while True:
+        end_if_cancelled()
+        if every_s:
+            await asyncio.sleep(every_s)
+        await work()
 
 
 def release_thread() -> None:

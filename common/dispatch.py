@@ -12,7 +12,7 @@ from common.redis import REDIS_ERRORS
 logger = logging.getLogger(__name__)
 
 MODEL_QUEUE = "models"
-"""Of tasks that wait for a language model, for up to a minute each."""
+"""The queue of tasks that wait for a language model, for up to a minute each."""
 
 
 def enqueue(

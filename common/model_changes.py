@@ -35,7 +35,7 @@ class Watch:
 
     model: type[models.Model]
     lookups: tuple[str, ...]
-    """Of the dependent rows' model, such as `category`; empty: a change may concern any of them."""
+    """Lookups of the dependent rows' model, such as `category`; empty: a change may concern any of them."""
     is_forward: bool = False
     """Whether only the dependent rows' own columns lead to a row, so that saving it does not change which they are."""
 
@@ -186,7 +186,7 @@ def _after(sender: type[models.Model], instance: models.Model, using: str, raw: 
     concerned = _watches_of(sender)
     for follower, watch in concerned:
         _add(names, follower, _dependents(follower, watch.lookups, [instance.pk]) if watch.lookups else None)
-    _tell({follower.name: follower for follower, _watch in concerned}, names, using)
+    _notify({follower.name: follower for follower, _watch in concerned}, names, using)
 
 
 def _linked(
@@ -238,7 +238,7 @@ def _add_sides(names: _Names, sides: Sequence[tuple[type[models.Model], set[Any]
 
 def _report_sides(sides: Sequence[tuple[type[models.Model], set[Any]]], names: _Names, using: str) -> None:
     _add_sides(names, sides)
-    _tell({follower.name: follower for follower in _followers()}, names, using)
+    _notify({follower.name: follower for follower in _followers()}, names, using)
 
 
 def _add(names: _Names, follower: Follower, found: set[str] | None) -> None:
@@ -246,7 +246,7 @@ def _add(names: _Names, follower: Follower, found: set[str] | None) -> None:
     names[follower.name] = None if found is None or known is None else known | found
 
 
-def _tell(followers: dict[str, Follower], names: _Names, using: str) -> None:
+def _notify(followers: dict[str, Follower], names: _Names, using: str) -> None:
     for name, follower in followers.items():
         found = names.get(name, set())
         if found is None:

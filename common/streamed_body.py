@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 KEY = "fabra.body"
-"""Of the ASGI scope, which has the StreamedBody of a request that was given one."""
+"""The key of the ASGI scope that has the StreamedBody of a request that was given one."""
 _DRAIN_BYTES, _DRAIN_S = 20_000_000, 3.0
 """What is still read of a body that nobody wants: closed at once, the connection is reset before the answer arrives."""
 

@@ -17,7 +17,7 @@ BLANKS = (
 class of a regular expression, which the API's schema has too; a text of nothing else is blank."""
 _VISIBLE = re.compile(f"[^{BLANKS}]")
 MAX_DEPTH = 100
-"""Of nested JSON: PostgreSQL and Python's own JSON stop at about 1,000, and a page that shows it well before."""
+"""The most levels of nested JSON: PostgreSQL and Python stop at about 1,000, and a page that shows it well before."""
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp", "Zs"}
 """Unicode's categories of controls, formats, surrogates and separators."""
 _SELECTORS = frozenset(map(chr, range(0xE0100, 0xE01F0)))

@@ -8,7 +8,7 @@ from django.utils.translation import get_language
 
 from contexts.items import SEPARATOR, ContextItem, HistoryItem
 from contexts.suspicion import without_role_tags
-from retrieval.search.questions import RewrittenQuestion
+from retrieval.search.questions import EarlierQuestion, Embedding
 
 _CITATION = re.compile(r"[ \t]?\[\d{1,3}\]")
 _NEWEST_PRIORITY = 2
@@ -28,10 +28,11 @@ class PastTurn:
     """A question of the conversation, and its answer."""
 
     question: str
-    """An EmbeddedQuestion where its vector was kept."""
     answer: str
+    embedding: Embedding | None = field(default=None, compare=False, repr=False)
+    """The question's embedding, where it was stored with the message."""
     message_id: int = 0
-    """Of the question's message; 0 for a turn that only the client reports."""
+    """The id of the question's message; 0 for a turn that only the client reports."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +78,13 @@ class ConversationHistory:
         return tuple(turn.question for turn in self.turns)
 
     @property
-    def questions(self) -> tuple[str, ...]:
+    def questions(self) -> tuple[EarlierQuestion, ...]:
         """What to search for beside the question, the oldest first, as the option `history` of a search takes it.
 
-        These are the earlier questions, with their vectors, and the rewritten one.
+        These are the earlier questions, with their embeddings, and the rewritten one.
         """
-        return (*self.asked, RewrittenQuestion(self.rewritten)) if self.rewritten else self.asked
+        asked = tuple(EarlierQuestion(turn.question, embedding=turn.embedding) for turn in self.turns)
+        return (*asked, EarlierQuestion(self.rewritten, is_rewritten=True)) if self.rewritten else asked
 
     def items(self, newest_priority: int = _NEWEST_PRIORITY, step: int = _PRIORITY_STEP) -> list[ContextItem]:
         """Return an item for each remark, each summary, and each turn, the newest with `newest_priority`.

@@ -45,7 +45,7 @@ class Assembly:
     function_ms: float = 0.0
     flags: list[str] = field(default_factory=list)
     window: ContextWindow | None = None
-    """Of the model that a chat asks; None if it is not known."""
+    """The window of the model that a chat asks; None if it is not known."""
     prompt_tokens: int | None = None
     """Counted only where the window is known."""
     quoted: frozenset[int] = frozenset()

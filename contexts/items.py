@@ -94,7 +94,7 @@ class Context:
     reference: str = ""
     """What others wrote, such as passages, fenced; it belongs into the user's part of the messages."""
     tokens: int = 0
-    """Of the kept items with what joins them, as the context's model counts them."""
+    """The tokens of the kept items with what joins them, as the context's model counts them."""
     max_tokens: int = 0
     """The budget."""
     decisions: list[Decision] = field(default_factory=list, repr=False)

@@ -14,7 +14,7 @@ from contexts.window import WindowOf
 from features.values import FeatureRead
 from retrieval.retrievers.declaration import RetrieverCall
 from retrieval.search.hits import DEGRADED_FLAGS, SearchRecord
-from retrieval.search.questions import Embedding
+from retrieval.search.questions import EarlierQuestion, Embedding
 
 
 @dataclass
@@ -130,8 +130,15 @@ def _plain(read: FeatureRead) -> dict[str, Any]:
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}
 
 
-def _shown(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments in JSON types; any other object is replaced by the name of its type."""
-    plain = (str, int, float, bool, list, dict, type(None))
-    shown = {name: list(value) if isinstance(value, tuple) else value for name, value in arguments.items()}
-    return {name: value if isinstance(value, plain) else f"<{type(value).__name__}>" for name, value in shown.items()}
+def _shown(value: Any) -> Any:
+    """Return an argument in JSON types: of an earlier question its text, of any other object the name of its type."""
+    match value:
+        case str() | int() | float() | None:
+            return value
+        case EarlierQuestion():
+            return value.text
+        case dict():
+            return {str(key): _shown(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_shown(item) for item in value]
+    return f"<{type(value).__name__}>"

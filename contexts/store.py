@@ -17,11 +17,11 @@ from features.feature_sets import FeatureSet, feature_name, feature_sets
 from features.materialization import requests
 from features.models import FeatureValue, MaterializationRun
 from features.value_writer import write_values
-from retrieval.event_handlers import audience_said
+from retrieval.event_handlers import resolve_audience
 from retrieval.indexing import documents
 from retrieval.indexing.document_input import IndexResult
 from retrieval.indexing.purge import purge_document
-from retrieval.kept_fields import bring_fields
+from retrieval.kept_fields import apply_late_fields
 from retrieval.search import execute as searching
 from retrieval.search.audience import with_default_names
 from retrieval.search.hits import Hits
@@ -160,13 +160,13 @@ class FeatureStore:
         `audience`, the event's audience is used, otherwise the document's current one; an empty list means everyone.
         Raise InvalidInput, DocumentTooLarge, TextRefused or EmbedderUnavailable; then nothing has changed.
         """
-        said = await sync_to_async(audience_said)(index_name, entity_id, audience)
+        given = await sync_to_async(resolve_audience)(index_name, entity_id, audience)
         result = await sync_to_async(documents.index_document)(
-            index_name, entity_id, text, metadata, title=title, audience=said.value, occurred_at=_as_of(),
-            said_at={"audience": said.at},
+            index_name, entity_id, text, metadata, title=title, audience=given.value, occurred_at=_as_of(),
+            set_at={"audience": given.at},
         )  # fmt: skip
         if result.is_superseded:
-            await sync_to_async(bring_fields)(index_name, entity_id, {"audience": said}, source="code")
+            await sync_to_async(apply_late_fields)(index_name, entity_id, {"audience": given}, source="code")
         return result
 
     async def search(

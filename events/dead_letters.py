@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 
 from common.errors import InvalidInput
 from events.bus import event_of_fields
-from events.dispatch import dispatch_all
+from events.dispatch import enqueue_events
 from events.models import Event, EventEdit
 from events.ordering import state_key
 from events.outbox import columns_of
@@ -44,7 +44,7 @@ def requeue(events: QuerySet[Event]) -> int:
         pks = list(events.exclude(state=Event.State.DEAD, digest="").values_list("pk", flat=True))
         count = Event.objects.filter(pk__in=pks).requeue()
         rows = list(Event.objects.filter(pk__in=pks[:_DISPATCHED_AT_ONCE]).only("event_type"))
-        transaction.on_commit(lambda: dispatch_all(rows))
+        transaction.on_commit(lambda: enqueue_events(rows))
     return count
 
 

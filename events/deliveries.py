@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from events.dispatch import dispatch_webhooks
+from events.dispatch import enqueue_webhooks
 from events.event import AxiomEvent
 from events.handlers import Handler, changed_row
 from events.models import Event, WebhookDelivery, WebhookEndpoint
@@ -38,7 +38,7 @@ def make_deliveries(event: Event, endpoints: Sequence[WebhookEndpoint]) -> list[
     with transaction.atomic():
         rows = [WebhookDelivery(endpoint=endpoint, event=event) for endpoint in endpoints]
         WebhookDelivery.objects.bulk_create(rows, ignore_conflicts=True)
-        transaction.on_commit(lambda: _dispatch(endpoint.pk for endpoint in endpoints))
+        transaction.on_commit(lambda: _enqueue(endpoint.pk for endpoint in endpoints))
         return list(WebhookDelivery.objects.filter(event=event, endpoint__in=endpoints).order_by("pk"))
 
 
@@ -60,7 +60,7 @@ def send_again(deliveries: QuerySet[WebhookDelivery]) -> int:
         endpoints = set(deliveries.values_list("endpoint", flat=True))
         count = WebhookDelivery.objects.filter(pk__in=list(deliveries.values_list("pk", flat=True))).send_again()
         _end_pause(endpoints)
-        transaction.on_commit(lambda: _dispatch(endpoints))
+        transaction.on_commit(lambda: _enqueue(endpoints))
     return count
 
 
@@ -68,7 +68,7 @@ def _end_pause(endpoint_pks: Iterable[int]) -> None:
     WebhookEndpoint.objects.filter(pk__in=list(endpoint_pks)).update(paused_until=None)
 
 
-def _dispatch(endpoint_pks: Iterable[int]) -> None:
+def _enqueue(endpoint_pks: Iterable[int]) -> None:
     for endpoint_pk in endpoint_pks:
-        if not dispatch_webhooks(endpoint_pk):
+        if not enqueue_webhooks(endpoint_pk):
             return

@@ -20,26 +20,26 @@ def queue_of(event_type: str) -> str:
     return STATE_QUEUE if is_urgent(event_type) else DEFAULT_QUEUE
 
 
-def dispatch(event_pk: int, queue: str, delay_s: float = 0, **kwargs: Any) -> bool:
+def enqueue_event(event_pk: int, queue: str, delay_s: float = 0, **kwargs: Any) -> bool:
     """Enqueue an event and return whether the broker accepted it; if not, the outbox's sweep enqueues it later."""
     otherwise = f"event {event_pk} waits for the sweep"
     return enqueue(PROCESS_EVENT, event_pk, otherwise=otherwise, queue=queue, delay_s=delay_s, **kwargs)
 
 
-def dispatch_all(rows: Iterable[Event]) -> None:
+def enqueue_events(rows: Iterable[Event]) -> None:
     """Enqueue events, up to the first that the broker does not accept; the sweep enqueues the rest."""
     for row in rows:
-        if not dispatch(row.pk, queue_of(row.event_type)):
+        if not enqueue_event(row.pk, queue_of(row.event_type)):
             return
 
 
-def dispatch_webhooks(endpoint_pk: int) -> bool:
+def enqueue_webhooks(endpoint_pk: int) -> bool:
     """Enqueue the sending of what is due for an endpoint; return whether the broker accepted it."""
     otherwise = f"the deliveries to endpoint {endpoint_pk} wait for the sweep"
     return enqueue(SEND_WEBHOOKS, endpoint_pk, otherwise=otherwise, queue=WEBHOOK_QUEUE)
 
 
-def dispatch_removal(endpoint_pk: int) -> bool:
+def enqueue_removal(endpoint_pk: int) -> bool:
     """Enqueue the deletion of an endpoint that is marked; return whether the broker accepted it."""
     otherwise = f"the deletion of endpoint {endpoint_pk} waits for the sweep"
     return enqueue(REMOVE_ENDPOINT, endpoint_pk, otherwise=otherwise, queue=WEBHOOK_QUEUE)

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from common.errors import FabraError, InvalidInput
-from events.dispatch import dispatch, dispatch_all, queue_of
+from events.dispatch import enqueue_event, enqueue_events, queue_of
 from events.errors import EventConflict
 from events.event import AxiomEvent
 from events.models import Event
@@ -25,7 +25,7 @@ def record_event(event: AxiomEvent, source: str, *, sender: str = "") -> tuple[E
         raise EventConflict
     if is_new:
         recorded.send(sender=Event, rows=[row])
-        transaction.on_commit(lambda: dispatch(row.pk, queue_of(row.event_type)))
+        transaction.on_commit(lambda: enqueue_event(row.pk, queue_of(row.event_type)))
     return row, is_new
 
 
@@ -65,7 +65,7 @@ def record_events(
             results.append((stored[columns["event_id"]], fresh.pop(columns["event_id"], None) is not None))
     new = [result[0] for result in results if isinstance(result, tuple) and result[1]]
     recorded.send(sender=Event, rows=new)
-    transaction.on_commit(lambda: dispatch_all(new))
+    transaction.on_commit(lambda: enqueue_events(new))
     return results
 
 

@@ -76,7 +76,7 @@ def process(event_pk: int) -> Event | None:
         outcomes += _run(event, handlers.of_event)
         # 8. End the event, schedule a retry, or give up.
         is_handled = bool(handlers.of_state or handlers.of_event)
-        event.settle(outcomes, is_superseded=is_superseded, is_handled=is_handled)
+        event.end_or_retry(outcomes, is_superseded=is_superseded, is_handled=is_handled)
     return event
 
 

@@ -4,7 +4,7 @@ from django.db import transaction
 
 from common.locks import held
 from common.time_slices import IsOver
-from events.dispatch import dispatch_removal
+from events.dispatch import enqueue_removal
 from events.models import WebhookDelivery, WebhookEndpoint
 
 BATCH = 1000
@@ -20,7 +20,7 @@ def delete_endpoint(endpoint: WebhookEndpoint) -> bool:
         endpoint.delete()
         return True
     endpoint.mark_deleted()
-    transaction.on_commit(lambda: dispatch_removal(endpoint.pk))
+    transaction.on_commit(lambda: enqueue_removal(endpoint.pk))
     return False
 
 

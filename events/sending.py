@@ -29,7 +29,7 @@ _PRIVATE_HINT = "FABRA_WEBHOOK_ALLOW_PRIVATE allows it"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class AttemptResult:
     """What came of one attempt."""
 
     started_at: datetime
@@ -121,7 +121,7 @@ def signature_of(endpoint: WebhookEndpoint, timestamp: str, body: bytes) -> str:
     return ",".join(sign(secret, timestamp, body) for secret in endpoint.signing_secrets()[:MAX_SIGNATURES])
 
 
-def _attempt(client: CheckedClient, endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> Result:
+def _attempt(client: CheckedClient, endpoint: WebhookEndpoint, delivery: WebhookDelivery) -> AttemptResult:
     body = to_json(message_of(delivery.event), "event").encode()
     started_at, started = timezone.now(), time.perf_counter()
     status, error, response, retry_after_s = None, "", "", None
@@ -143,7 +143,7 @@ def _attempt(client: CheckedClient, endpoint: WebhookEndpoint, delivery: Webhook
         status, error = answer.status, _error_of(answer.status)
         response = answer.content.decode(errors="replace").replace("\x00", "\ufffd")
         retry_after_s = _seconds(answer.headers.get("retry-after", ""))
-    return Result(
+    return AttemptResult(
         started_at=started_at, duration_ms=round((time.perf_counter() - started) * 1000, 3), status=status,
         error=error, response=response, retry_after_s=retry_after_s,
     )  # fmt: skip
@@ -172,7 +172,7 @@ def _seconds(retry_after: str) -> float | None:
     return float(retry_after) if retry_after.isdecimal() and len(retry_after) < 10 else None
 
 
-def record(endpoint: WebhookEndpoint, delivery: WebhookDelivery, result: Result) -> None:
+def record(endpoint: WebhookEndpoint, delivery: WebhookDelivery, result: AttemptResult) -> None:
     """Store an attempt and what follows from it; what was erased during the attempt stays erased."""
     with transaction.atomic():
         row = WebhookDelivery.objects.select_for_update().filter(pk=delivery.pk).first()

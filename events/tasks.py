@@ -11,10 +11,10 @@ from events.dispatch import (
     DEFAULT_QUEUE,
     STATE_QUEUE,
     WEBHOOK_QUEUE,
-    dispatch,
-    dispatch_all,
-    dispatch_removal,
-    dispatch_webhooks,
+    enqueue_event,
+    enqueue_events,
+    enqueue_removal,
+    enqueue_webhooks,
     messages_in,
     queue_of,
 )
@@ -36,20 +36,20 @@ def process_event(event_pk: int, waited_s: float = 0) -> None:
     except StateLocked as locked:
         wait_s = min(max(waited_s * 2, _LOCKED_RETRY_S), _LOCKED_RETRY_MAX_S)
         Event.objects.filter(pk=event_pk).update(dispatched_at=timezone.now())
-        dispatch(event_pk, queue_of(locked.event.event_type), wait_s, waited_s=wait_s)
+        enqueue_event(event_pk, queue_of(locked.event.event_type), wait_s, waited_s=wait_s)
         return
     if event is not None and event.state == Event.State.RETRYING:
         wait_s = (event.next_attempt_at - timezone.now()).total_seconds()
-        dispatch(event.pk, queue_of(event.event_type), wait_s)
+        enqueue_event(event.pk, queue_of(event.event_type), wait_s)
 
 
 @bot_task
 def sweep() -> None:
     """Enqueue events that were left behind by a crash or an outage of the broker."""
-    dispatch_all(Event.objects.release_abandoned())
+    enqueue_events(Event.objects.release_abandoned())
     urgent = Event.objects.of_types(urgent_prefixes())
-    _dispatch_again(STATE_QUEUE, urgent)
-    _dispatch_again(DEFAULT_QUEUE, Event.objects.exclude(pk__in=urgent.due().values("pk")))
+    _enqueue_again(STATE_QUEUE, urgent)
+    _enqueue_again(DEFAULT_QUEUE, Event.objects.exclude(pk__in=urgent.due().values("pk")))
 
 
 @bot_task
@@ -62,14 +62,14 @@ def keep_hours() -> None:
 def send_webhooks(endpoint_pk: int) -> None:
     """Send what is due for an endpoint; what is left then is enqueued behind the other endpoints' deliveries."""
     if send_due(endpoint_pk):
-        dispatch_webhooks(endpoint_pk)
+        enqueue_webhooks(endpoint_pk)
 
 
 @bot_task
 def remove_endpoint(endpoint_pk: int) -> None:
     """Delete an endpoint and its deliveries for a slice, then enqueue the rest."""
     if remove_marked(endpoint_pk, task_slice()):
-        dispatch_removal(endpoint_pk)
+        enqueue_removal(endpoint_pk)
 
 
 @bot_task
@@ -87,12 +87,12 @@ def sweep_webhooks() -> None:
     forgotten = is_past("dispatched_at", since=after, now=now)
     due = WebhookEndpoint.objects.with_due(now).filter(forgotten).order_by("dispatched_at")
     for endpoint in [*WebhookEndpoint.objects.being_deleted().filter(forgotten), *due]:
-        if not (dispatch_removal if endpoint.deleted_at else dispatch_webhooks)(endpoint.pk):
+        if not (enqueue_removal if endpoint.deleted_at else enqueue_webhooks)(endpoint.pk):
             return
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(dispatched_at=now)
 
 
-def _dispatch_again(queue: str, events: EventQuerySet) -> None:
+def _enqueue_again(queue: str, events: EventQuerySet) -> None:
     """Enqueue again the events that Celery seems to have lost; in a long queue they may only be waiting."""
     waiting = messages_in(queue)
     if waiting >= settings.FABRA_EVENT_SWEEP_LIMIT:
@@ -102,4 +102,4 @@ def _dispatch_again(queue: str, events: EventQuerySet) -> None:
         events.forgotten(after).order_by("next_attempt_at").only("event_type")[: settings.FABRA_EVENT_SWEEP_LIMIT]
     )
     Event.objects.filter(pk__in=[event.pk for event in forgotten]).update(dispatched_at=timezone.now())
-    dispatch_all(forgotten)
+    enqueue_events(forgotten)

@@ -7,7 +7,8 @@ ensure_django()
 from retrieval.model_sources.declaration import index_model  # noqa: E402 (Django is set up first)
 from retrieval.retrievers.declaration import retriever  # noqa: E402 (Django is set up first)
 from retrieval.search.hits import Hit, Hits  # noqa: E402 (Django is set up first)
+from retrieval.search.questions import EarlierQuestion  # noqa: E402 (Django is set up first)
 
-__all__ = ["Hit", "Hits", "index_model", "retriever"]
+__all__ = ["EarlierQuestion", "Hit", "Hits", "index_model", "retriever"]
 
 load_team_definitions()

@@ -17,7 +17,7 @@ from features.values import FeatureRead
 ON_DEMAND = "on_demand"
 """The source of such a value, in a read and in a trace."""
 
-Result = FeatureRead | FeatureComputeError
+ReadResult = FeatureRead | FeatureComputeError
 
 
 def check_inputs(spec: FeatureSpec) -> None:
@@ -62,13 +62,13 @@ def with_inputs(specs: Sequence[FeatureSpec]) -> list[FeatureSpec]:
 
 async def compute_each(
     specs: Sequence[FeatureSpec],
-    found: Mapping[str, dict[str, Result]],
+    found: Mapping[str, dict[str, ReadResult]],
     request: Mapping[str, Any],
     is_enabled: Mapping[str, bool],
 ) -> None:
     """Add the on-demand features to what was found, by entity key and feature; `specs` stand behind their inputs."""
 
-    async def compute_for(key: str, by_name: dict[str, Result]) -> None:
+    async def compute_for(key: str, by_name: dict[str, ReadResult]) -> None:
         for spec in specs:
             if is_enabled[spec.name]:
                 by_name[spec.name] = await _compute(spec, key, by_name, request)
@@ -78,7 +78,9 @@ async def compute_each(
     await asyncio.gather(*[compute_for(key, by_name) for key, by_name in found.items()])
 
 
-async def _compute(spec: FeatureSpec, key: str, by_name: Mapping[str, Result], request: Mapping[str, Any]) -> Result:
+async def _compute(
+    spec: FeatureSpec, key: str, by_name: Mapping[str, ReadResult], request: Mapping[str, Any]
+) -> ReadResult:
     inputs: dict[str, Any] = {}
     for name in spec.inputs:
         result = by_name[name]

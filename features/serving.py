@@ -20,7 +20,7 @@ from features.errors import FeatureComputeError, FeatureValueRefused, OnlineStor
 from features.freshness import Freshness, freshness
 from features.models import FeatureDefinition, FeatureValue
 from features.offline import stored_values
-from features.on_demand import Result, compute_each, with_inputs
+from features.on_demand import ReadResult, compute_each, with_inputs
 from features.online import OnlineStore
 from features.registry import EntitySpec, FeatureSpec
 from features.request_data import current_request_data
@@ -66,7 +66,7 @@ async def read_features_of(
         needed, on_demand = [spec for spec in closure if not spec.on_demand], [s for s in closure if s.on_demand]
     settings_by_name = await operator_settings.rows()
     requests = await _requests(entity_spec, keys, needed, settings_by_name) if needed else []
-    results: dict[str, dict[str, Result]] = {key: {} for key in keys}
+    results: dict[str, dict[str, ReadResult]] = {key: {} for key in keys}
     for served, result in zip(requests, await _serve(requests), strict=True):
         results[served.key][served.spec.name] = result
     if on_demand:
@@ -78,7 +78,7 @@ async def read_features_of(
     return {given: by_key[key] for given, key in normalised.items()}
 
 
-def _read_of(result: Result) -> FeatureRead:
+def _read_of(result: ReadResult) -> FeatureRead:
     if isinstance(result, FeatureComputeError):
         raise result
     return result
@@ -164,9 +164,9 @@ async def _fill_online(entity: str, found: dict[str, dict[str, StoredValue]]) ->
         logger.warning("Redis does not answer: values of %s were not put back online.", entity)
 
 
-async def _serve(requests: list[_FeatureRequest]) -> list[Result]:
+async def _serve(requests: list[_FeatureRequest]) -> list[ReadResult]:
     """Serve stored values, and compute the others, all entities of a feature together; what fails is an error."""
-    ready: list[Result | None] = []
+    ready: list[ReadResult | None] = []
     missing, stale = defaultdict[str, list[int]](list), defaultdict[str, list[str]](list)
     now = datetime.now(UTC)
     for index, request in enumerate(requests):
@@ -204,13 +204,13 @@ def _serve_stored(request: _FeatureRequest, now: datetime) -> FeatureRead | None
     return None
 
 
-async def _serve_computed(requests: list[_FeatureRequest]) -> list[Result]:
+async def _serve_computed(requests: list[_FeatureRequest]) -> list[ReadResult]:
     """Compute one feature for its requests; where its function fails, serve an older value or the default."""
     results = await compute_each_once(requests[0].spec, [request.key for request in requests])
     return [_computed(request, results[request.key]) for request in requests]
 
 
-def _computed(request: _FeatureRequest, result: StoredValue | FeatureComputeError) -> Result:
+def _computed(request: _FeatureRequest, result: StoredValue | FeatureComputeError) -> ReadResult:
     if isinstance(result, FeatureComputeError):
         cause = type(result.__cause__ or result).__name__
         if request.stored and request.state is Freshness.OVERDUE:

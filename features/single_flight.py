@@ -25,18 +25,18 @@ from features.values import StoredValue
 logger = logging.getLogger(__name__)
 online_store = OnlineStore()
 
-Result = StoredValue | FeatureComputeError
+ComputedResult = StoredValue | FeatureComputeError
 
 LOCK_S = 30
 """How long other callers wait for a computation; after that they compute the value themselves."""
 _POLL_S = 0.02
 
-_in_flight: dict[tuple[int, str, str], asyncio.Task[dict[str, Result]]] = {}
+_in_flight: dict[tuple[int, str, str], asyncio.Task[dict[str, ComputedResult]]] = {}
 
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
-async def compute_each_once(spec: FeatureSpec, entity_keys: Sequence[str]) -> Mapping[str, Result]:
+async def compute_each_once(spec: FeatureSpec, entity_keys: Sequence[str]) -> Mapping[str, ComputedResult]:
     """Compute and store values; concurrent callers, in any process, share one computation of each value.
 
     A batch function is called once for all keys that are not being computed. Without Redis only callers in this
@@ -61,10 +61,10 @@ def _forget(ids: Sequence[tuple[int, str, str]], computation: Any) -> None:
         _in_flight.pop(id_, None)
 
 
-async def _compute_locked(spec: FeatureSpec, keys: Sequence[str]) -> dict[str, Result]:
+async def _compute_locked(spec: FeatureSpec, keys: Sequence[str]) -> dict[str, ComputedResult]:
     """Compute the keys whose lock is free, and wait for the callers that compute the others."""
     started, give_up_at = datetime.now(UTC), time.monotonic() + LOCK_S
-    found: dict[str, Result] = {}
+    found: dict[str, ComputedResult] = {}
     waiting, token, has_waited = list(keys), uuid.uuid4().hex, False
     while waiting:
         try:

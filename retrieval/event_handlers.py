@@ -22,7 +22,15 @@ from retrieval.errors import DocumentNotFound, IndexNotFound
 from retrieval.indexing.document_input import DocumentContent, IndexResult, check_document
 from retrieval.indexing.documents import delete_document, index_document, mark_failed
 from retrieval.indexing.preconditions import times_of_writes
-from retrieval.kept_fields import FIELDS, Said, bring_fields, fields_of_late, kept_fields, served_audience, unsaid
+from retrieval.kept_fields import (
+    FIELDS,
+    TimedValue,
+    apply_late_fields,
+    empty_fields,
+    kept_fields,
+    late_fields,
+    served_audience,
+)
 from retrieval.models import Document, DocumentVersion
 from retrieval.purge_events import erase_late, purge, was_purged_after
 from retrieval.search.filters import check_audience
@@ -63,7 +71,7 @@ def reindex(event: Event) -> dict[str, Any]:
         return {"index": index_name, "superseded": True}
     content: DocumentContent | None = None
     try:
-        content, said_at = content_of(index_name, event)
+        content, set_at = content_of(index_name, event)
         result = index_document(
             index_name,
             content.entity_id,
@@ -74,7 +82,7 @@ def reindex(event: Event) -> dict[str, Any]:
             source=f"event {event.event_id}",
             author=event.sender,
             occurred_at=event.occurred_at,
-            said_at=said_at,
+            set_at=set_at,
             force=event.payload.get("force") is True,
         )
     except Exception as error:  # a splitter may raise anything; the document stores the reason
@@ -90,13 +98,13 @@ def reindex(event: Event) -> dict[str, Any]:
 def reindex_late(event: Event) -> dict[str, Any]:
     """Bring what the event says and what came after it leaves as it was; its text is superseded."""
     index_name = index_name_of(event.payload)
-    brought: list[str] = []
+    applied: list[str] = []
     if event.payload.get("erased") is not True:
         content, _ = content_of(index_name, event)
-        brought = _bring_late(
+        applied = _apply_late(
             index_name, event, {name: getattr(content, name) for name in FIELDS if name in event.payload}
         )
-    return {"index": index_name, "superseded": True, "kept": brought}
+    return {"index": index_name, "superseded": True, "kept": applied}
 
 
 def content_of(index_name: str, event: Event) -> tuple[DocumentContent, dict[str, datetime]]:
@@ -115,17 +123,17 @@ def content_of(index_name: str, event: Event) -> tuple[DocumentContent, dict[str
     return content, {name: kept[name].at for name in FIELDS if name not in payload}
 
 
-def audience_said(index_name: str, entity_id: str, audience: Sequence[str] | None) -> Said:
-    """Return the audience that code gives a document, and since when it has been said.
+def resolve_audience(index_name: str, entity_id: str, audience: Sequence[str] | None) -> TimedValue:
+    """Return the audience that code gives a document, and when it was set.
 
     None: that of the event being handled, if it is the document's, else the served one.
     """
     handling = current_handling()
     if audience is not None:
-        return Said(value=check_audience(audience), at=handling.as_of if handling else timezone.now())
+        return TimedValue(value=check_audience(audience), at=handling.as_of if handling else timezone.now())
     if handling and handling.event.state_key == state_key(EVENT_TYPE, entity_id, {"index": index_name}):
-        content, said_at = content_of(index_name, handling.event)
-        return Said(value=content.audience, at=said_at.get("audience", handling.as_of))
+        content, set_at = content_of(index_name, handling.event)
+        return TimedValue(value=content.audience, at=set_at.get("audience", handling.as_of))
     return served_audience(index_name, entity_id)
 
 
@@ -141,13 +149,13 @@ def delete(event: Event) -> dict[str, Any]:
 
 def delete_late(event: Event) -> dict[str, Any]:
     """Forget the audience and metadata of before the deletion, if what came after it leaves them as they were."""
-    brought = _bring_late(index_name_of(event.payload), event, unsaid())
-    return {"deleted": 0, "superseded": True, "kept": brought}
+    applied = _apply_late(index_name_of(event.payload), event, empty_fields())
+    return {"deleted": 0, "superseded": True, "kept": applied}
 
 
-def _bring_late(index_name: str, event: Event, values: dict[str, Any]) -> list[str]:
-    said = fields_of_late(event, values)
-    return bring_fields(index_name, event.entity_id, said, source=f"event {event.event_id}", author=event.sender)
+def _apply_late(index_name: str, event: Event, values: dict[str, Any]) -> list[str]:
+    fields = late_fields(event, values)
+    return apply_late_fields(index_name, event.entity_id, fields, source=f"event {event.event_id}", author=event.sender)
 
 
 def _show_failed(index_name: str, event: Event) -> None:
@@ -228,7 +236,7 @@ def publish_again(document: Document, *, sender: str = "") -> bool:
     version = document.version
     if version is None:
         return False
-    # Without its audience and metadata, which it keeps: a change that said them is not overwritten by coming late.
+    # Without its audience and metadata, which it keeps: a change that set them is not overwritten by coming late.
     payload = {"index": document.index.name, "content": version.text, "title": version.title, "force": True}
     document.correct_time()
     moment = document.occurred_at or version.created_at

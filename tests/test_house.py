@@ -222,7 +222,7 @@ def test_the_way_of_a_question_is_what_its_page_says() -> None:
     assert [path for path in named if not (PROJECT / path).exists()] == []
     called = {
         target
-        for name in ("chat.api.chat", "chat.engine.answering", "chat.engine.assembly")
+        for name in ("chat.api.chat", "chat.engine.beginning", "chat.engine.answering", "chat.engine.assembly")
         for target in graph()[name]
         if target.startswith(STEPS)
     }

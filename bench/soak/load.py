@@ -11,7 +11,7 @@ import httpx
 
 _USERS, _DOCUMENTS = 200, 50
 _DOCUMENT_SHARE = 0.1
-"""Of the events; the others are messages of users, whose count is a feature."""
+"""The share of document events; the others are messages of users, whose count is a feature."""
 _MOST_WAITING = 200
 """Requests in flight. Beyond them the load is not kept up, which is counted, so that the bot is not buried."""
 _QUESTIONS = (
@@ -27,7 +27,7 @@ class Load:
     chats_a_second: float
     events_a_second: float
     latencies_ms: list[float] = field(default_factory=list)
-    """Of the chats since they were last taken."""
+    """The latencies of the chats since they were last taken."""
     results: Counter[str] = field(default_factory=Counter)
     """How many requests ended how, as "chat 200"."""
     _waiting: set[asyncio.Task[None]] = field(default_factory=set)

@@ -126,15 +126,15 @@ class ApiKeyAdmin(ListAdmin):
     @action(description="End the previous secret now", permissions=["revoke"])
     def end_previous(self, request: HttpRequest, rows: QuerySet[ApiKey]) -> None:
         ended = [key for key in rows if key.end_previous()]
-        self._tell(request, ended, "The previous secret was ended.", "ended")
+        self._log_changes(request, ended, "The previous secret was ended.", "ended")
 
     @action(description="Revoke", permissions=["revoke"])
     def revoke(self, request: HttpRequest, rows: QuerySet[ApiKey]) -> None:
         revoked = list(rows.filter(revoked_at=None))
         rows.filter(revoked_at=None).update(revoked_at=timezone.now())
-        self._tell(request, revoked, "Revoked.", "revoked")
+        self._log_changes(request, revoked, "Revoked.", "revoked")
 
-    def _tell(self, request: HttpRequest, keys: list[ApiKey], change: str, what: str) -> None:
+    def _log_changes(self, request: HttpRequest, keys: list[ApiKey], change: str, what: str) -> None:
         for key in keys:
             self.log_change(request, key, change)
         self.message_user(request, f"{len(keys)} {what}.", messages.SUCCESS if keys else messages.WARNING)

@@ -17,14 +17,15 @@ from chat.api.auth import caller_of
 from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.serializers import ChatRequestSerializer, ChatResponseSerializer, ErrorSerializer
 from chat.bots.known import require_bot
-from chat.engine.answering import answer, begin, leave, run
+from chat.engine.answering import answer, leave, run
 from chat.engine.assembly import assemble
+from chat.engine.beginning import begin
 from chat.error_descriptions import describe, error_body
 from chat.errors import InvalidMessage
 from chat.freshness_headers import freshness_headers
 from chat.idempotency.records import RequestClaim
 from chat.idempotency.views import idempotent
-from chat.turns.turn import Answer, Question, Settled, Turn
+from chat.turns.turn import Answer, Answered, Question, Turn
 from common.errors import NotFound
 from common.event_stream import event_of
 from common.guarded_stream import GuardedStream
@@ -86,14 +87,14 @@ class ChatView(AsyncAPIView):
         if data.validated_data["stream"]:
             turn = await begin(question)
             if claim is not None:
-                settled = turn.answer if isinstance(turn, Settled) else turn
-                claim.conversation_id = settled.conversation_id
-            freshness = freshness_headers(None if isinstance(turn, Settled) else turn.context.freshness)
+                begun = turn.answer if isinstance(turn, Answered) else turn
+                claim.conversation_id = begun.conversation_id
+            freshness = freshness_headers(None if isinstance(turn, Answered) else turn.context.freshness)
             return StreamingHttpResponse(
-                _settled_events(turn.answer, request)
-                if isinstance(turn, Settled)
+                _answered_events(turn.answer, request)
+                if isinstance(turn, Answered)
                 else GuardedStream(_events(turn, request), partial(leave, turn)),
-                status=turn.answer.status if isinstance(turn, Settled) else 200,
+                status=turn.answer.status if isinstance(turn, Answered) else 200,
                 content_type="text/event-stream",
                 headers={"X-Accel-Buffering": "no"} | turn.admission.headers() | freshness,
             )
@@ -112,7 +113,7 @@ def _body_of(result: Answer, request: Request) -> dict[str, Any]:
     return result.to_customer_dict() if caller_of(request).is_site else result.to_dict()
 
 
-async def _settled_events(result: Answer, request: Request) -> AsyncIterator[bytes]:
+async def _answered_events(result: Answer, request: Request) -> AsyncIterator[bytes]:
     yield event_of({"context_id": result.context_id, "conversation_id": result.conversation_id}, "start")
     yield event_of(_body_of(result, request), "done")
 

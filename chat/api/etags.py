@@ -14,7 +14,7 @@ TAGS = rf"^(\*|{_ANY_TAG}([ \t]*,[ \t]*{_ANY_TAG})*)$"
 """The pattern of an `If-Match`, which the schema publishes, too."""
 _TAG = re.compile(r'"v(\d{1,9})(\..*)?"')
 _NO_VERSION = -1
-"""Of a tag that is not one of ours."""
+"""The version that a tag which is not one of ours stands for."""
 
 
 def etag_of(document: Document) -> str:

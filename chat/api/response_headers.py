@@ -36,7 +36,7 @@ _OF_ANSWERS = {
     "chat": (*_LIMIT, "X-Fabra-Freshness"),
     "create_chat_completion": (*_LIMIT, "X-Fabra-Freshness", "X-Fabra-Ignored", "X-Request-Id"),
 }
-"""Of the operations that answer a message."""
+"""The headers of the operations that answer a message."""
 
 
 def describe_headers(method: str, operation: Schema) -> None:

@@ -56,7 +56,7 @@ UNAUDITED: Mapping[tuple[str, str], str] = {
 }
 """Endpoints for the permissions of debugging and of documents that are no entry, and why."""
 _OF_USERS = {"conversations", "conversation", "messages", "passages", "export"}
-"""Of these only the conversations of another user are entries, not one's own."""
+"""Endpoints of which only the conversations of another user are entries, not one's own."""
 _BY_KEY = {("export", "GET"), ("conversation", "DELETE")}
 """What of that is audited of a key: to read its users' conversations is what an application does all day."""
 _QUERY = ("index_name", "user_id")

@@ -16,11 +16,11 @@ from chat.turns.thread import ClientThread
 from chat.turns.turn import Question
 from contexts.conversation import ConversationHistory, PastSummary, PastTurn
 from contexts.items import SEPARATOR
-from retrieval.search.questions import EmbeddedQuestion, Embedding
+from retrieval.search.questions import Embedding
 
 _OFFERED_SUMMARIES = 6
 _MOST_PAGES = 10
-"""Of messages, in each of which there are usually more turns than are offered."""
+"""The most pages of messages to read; each usually has more turns than are offered."""
 
 
 async def read_history(question: Question) -> ConversationHistory:
@@ -120,23 +120,24 @@ def _turns_of(rows: Iterable[tuple[Any, ...]]) -> list[PastTurn]:
     what they add belongs to their answer.
     """
     turns: list[PastTurn] = []
-    asked: list[tuple[int, str, object]] = []
+    asked: list[tuple[PastTurn, object]] = []
     for message_id, role, text, trace_id, flags, vector, model in rows:
         if role == Message.Role.USER:
-            question = text
+            embedding = None
             if vector is not None:
                 embedding = Embedding(model=model, vector=Vector.from_binary(vector).to_numpy())
-                question = EmbeddedQuestion(text, embedding)
-            asked.append((message_id, question, trace_id))
+            asked.append((PastTurn(question=text, answer="", message_id=message_id, embedding=embedding), trace_id))
             continue
         if role == Message.Role.ASSISTANT:
             is_answer = text and SMALL_TALK not in flags  # no text: it was stopped before its first word
-            found = [message for message in asked if message[2] == trace_id] if is_answer else []
+            found = [turn for turn, asked_trace in asked if asked_trace == trace_id] if is_answer else []
         else:
-            found = asked
-        if found:
-            question = found[0][1] if len(found) == 1 else SEPARATOR.join(message[1] for message in found)
-            turns.append(PastTurn(question=question, answer=text, message_id=found[-1][0]))
+            found = [turn for turn, _ in asked]
+        if len(found) == 1:
+            turns.append(replace(found[0], answer=text))
+        elif found:  # asked together: no embedding is of all of them
+            question = SEPARATOR.join(turn.question for turn in found)
+            turns.append(PastTurn(question=question, answer=text, message_id=found[-1].message_id))
         elif turns and role == Message.Role.AGENT:
             turns[-1] = replace(turns[-1], answer=SEPARATOR.join([turns[-1].answer, text]))
         asked.clear()

@@ -9,7 +9,7 @@ from django.db.models.functions import Concat, StrIndex
 from chat.conversations.events import events_of
 from chat.conversations.kept_values import erase_kept_values, renew
 from chat.conversations.removal import remove_conversations
-from chat.live.changes import tell_gone
+from chat.live.changes import publish_deletion
 from chat.models import Conversation, Message
 from common.errors import InvalidInput, NotFound
 from common.redis import REDIS_ERRORS
@@ -79,7 +79,7 @@ def delete_conversation(conversation: Conversation) -> list[str]:
         values = erase_kept_values(same)
         erase_payloads(events_of(same))
         remove_conversations(same)
-        tell_gone(conversation.pk)
+        publish_deletion(conversation.pk)
     left = []
     try:
         erase_fast_copies(erased)

@@ -36,12 +36,12 @@ def open_questions(conversation_id: int) -> list[Message]:
     for message in reversed(later.order_by("-pk")[:_MOST]):
         if message.role == Message.Role.USER:
             found.append(message)
-        elif found and _tells_of_address(message, found[-1].text):
+        elif found and _is_of_address(message, found[-1].text):
             found.pop()
     return found
 
 
-def _tells_of_address(notice: Message, text: str) -> bool:
+def _is_of_address(notice: Message, text: str) -> bool:
     if NO_ADDRESS in notice.flags:
         return is_mistyped_address(text)
     return CONTACT in notice.flags and bool(address_in(text))

@@ -14,7 +14,7 @@ from chat.errors import BudgetExhausted, ModelError
 from chat.models import ApiKey, Conversation, ConversationSummary, Purpose
 from chat.providers import Provider, get_provider
 from chat.spending.calls import Spender, usage_with_cost
-from chat.turns.costs import UnsettledAnswer, keep
+from chat.turns.costs import UnsettledAnswer, store_and_settle
 from chat.turns.turn import Turn
 from common.background import spawn
 from common.errors import FabraError
@@ -32,7 +32,7 @@ _INSTRUCTIONS = (
 _MAX_TOKENS = 300
 _MAX_CHARS = 2000
 _READ_TURNS = 100
-"""Of a longer part that no summary covers, only the newest."""
+"""The most turns that one summary reads: of a longer part that none covers, the newest."""
 
 
 async def last_fallen(turn: Turn) -> int:
@@ -106,7 +106,7 @@ def summarise(
             return None
         # 3. The row, unless the conversation was deleted meanwhile.
         usage = usage_with_cost(answer.completion, answer.call)
-        async_to_sync(keep)(answer)
+        async_to_sync(store_and_settle)(answer)
         with transaction.atomic():
             if not Conversation.objects.select_for_update().filter(pk=conversation_id).exists():
                 return None

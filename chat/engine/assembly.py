@@ -46,11 +46,11 @@ class Prepared:
 
 
 async def prepare(
-    question: Question, lease: TurnLease, admission: Admission, made: EarlierCalls, deadline: float
+    question: Question, lease: TurnLease, admission: Admission, calls: EarlierCalls, deadline: float
 ) -> Prepared:
     """Assemble the question's context, with the conversation so far, and find who answers; nothing of it is stored.
 
-    `made` gets the calls of models that this takes.
+    `calls` gets the calls of models that this takes.
     Raise DeadlineExceeded, MessageTooLong, IndexForbidden, or what the assembly raises.
     """
     question = await with_open_questions(question, lease)
@@ -59,7 +59,7 @@ async def prepare(
     spender = Spender(user_id=question.user_id, tier=admission.tier, key=question.caller.key)
     rewriting = await rewrite(question.asked, history.turns, spender)
     if rewriting:
-        made.answer = rewriting.answer
+        calls.answer = rewriting.answer
         history = replace(history, rewritten=rewriting.text)
     window_of = windows_for(question) if talk is None else None
     with request_data(query=question.asked), recording(conversation=history, window_of=window_of) as recorder:

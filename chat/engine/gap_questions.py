@@ -18,17 +18,17 @@ from django.utils import timezone, translation
 
 from chat.access.callers import Caller
 from chat.bots.known import require_bot
-from chat.citations import Citation, mark_cited, passages_in
+from chat.citations import Citation
 from chat.conversations.history import read_turns
 from chat.engine.assembly import assemble, provider_for
+from chat.engine.prompt import answer_prompt
+from chat.engine.results import check_completion
 from chat.engine.window import windows_for
 from chat.gaps.reasons import reasons_of
-from chat.grounding.answers import check_answer
 from chat.models import Gap, GapQuestion, Message, Purpose
 from chat.phrases.known import read_phrases
-from chat.providers import Prompt
 from chat.spending.calls import Spender
-from chat.turns.costs import ask_within_budgets, keep
+from chat.turns.costs import ask_within_budgets, store_and_settle
 from chat.turns.turn import Question
 from common.errors import FabraError, Unavailable
 from common.locks import held
@@ -205,20 +205,13 @@ async def rehearse(question: Question, history: ConversationHistory) -> Rehearsa
         return Rehearsal(answer="", citations=[], flags=context.evidence["flags"], reasons=[str(Reason.ESCALATED)])
     provider = await provider_for(question, context, recorder)
     evidence = context.evidence
-    prompt = Prompt(
-        messages=evidence["messages"], question=question.asked, passages=passages_in(evidence),
-        earlier_questions=history.questions, purpose=Purpose.GAP,
-    )  # fmt: skip
+    prompt = answer_prompt(question, history, evidence, purpose=Purpose.GAP)
     spender = Spender(user_id=question.user_id, context=evidence["context"])
     async with asyncio.timeout_at(deadline):
         asked = await ask_within_budgets(provider, spender, prompt)
-    await keep(asked)
-    said, completion = asked.text, asked.completion
-    is_composed = provider.is_extractive or completion.cited is not None
-    said_by_user = [*history.asked, question.asked]
-    checked = await check_answer(said, prompt.passages, evidence, said_by_user, is_composed=is_composed)
-    citations = mark_cited(prompt.passages, checked.text, completion.cited)
-    flags = [*evidence["flags"], *completion.flags, *checked.flags]
-    reasons = reasons_of(evidence, citations, flags, checked.to_dict(), is_extractive=provider.is_extractive)
+    await store_and_settle(asked)
+    text, completion, is_extractive = asked.text, asked.completion, provider.is_extractive
+    checked = await check_completion(text, completion, prompt, history, evidence, is_extractive=is_extractive)
+    reasons = reasons_of(evidence, checked.citations, checked.flags, checked.grounding, is_extractive=is_extractive)
     reasons += [str(Reason.ESCALATED)] if context.escalation is not None else []
-    return Rehearsal(answer=checked.text, citations=citations, flags=flags, reasons=reasons)
+    return Rehearsal(answer=checked.text, citations=checked.citations, flags=checked.flags, reasons=reasons)

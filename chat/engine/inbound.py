@@ -9,7 +9,7 @@ from chat.handover import actions, notices
 from chat.handover.contacts import address_in, is_mistyped_address, keep_contact
 from chat.handover.wishes import wants_person
 from chat.limits.admission import Admission
-from chat.live.changes import tell_inbox, tell_of_message
+from chat.live.changes import publish_inbox, publish_message
 from chat.models import Conversation, Message, Reservation, reasons
 from chat.phrases.known import known_phrases
 from chat.turns.lease import TurnLease
@@ -100,8 +100,8 @@ def _store(question: Question, conversation: Conversation, admission: Admission)
     record_event(sent_event(message), Event.Source.CHAT)
     if admission.is_degraded:  # from now on the message itself is counted
         Reservation.objects.filter(token=admission.token).delete()
-    tell_of_message(message)
-    tell_inbox(conversation)
+    publish_message(message)
+    publish_inbox(conversation)
     return message
 
 
@@ -110,10 +110,10 @@ def _change(question: Question, lease: TurnLease, conversation: Conversation) ->
     address = address_in(question.message)
     if _is_contact(question, lease):
         if conversation.contact == address:
-            return notices.tell_contact(conversation)
+            return notices.notify_contact(conversation)
         keep_contact(conversation.pk, address)
     elif _is_mistyped(question, lease):
-        return notices.tell_no_address(conversation)
+        return notices.notify_no_address(conversation)
     elif lease.state == State.WAITING:
         return actions.ask_again(conversation.pk)
     else:
@@ -122,7 +122,7 @@ def _change(question: Question, lease: TurnLease, conversation: Conversation) ->
         try:
             actions.escalate(conversation.pk, reasons.CUSTOMER_ASKED)
         except HandoverOff:
-            return notices.tell_no_person(conversation)
+            return notices.notify_no_person(conversation)
     return conversation.messages.filter(role=Message.Role.NOTICE).latest("pk")
 
 

@@ -16,14 +16,12 @@ from django.db import DatabaseError, connection
 
 from chat.errors import ConversationNotFound, DeadlineExceeded
 from chat.models import Conversation
-from chat.turns.lease import TurnLease, lease_duration
+from chat.turns.lease import TurnLease, lease_duration, poll_waits
 from chat.turns.turn import Question
 from common.background import release_thread, spawn, with_own_thread
 from common.sql.rows import Statement
 
 logger = logging.getLogger(__name__)
-
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.03, 0.25
 
 
 async def wait_for_turn(question: Question, deadline: float, before: TurnLease | None = None) -> TurnLease:
@@ -66,10 +64,9 @@ async def release(lease: TurnLease) -> None:
 
 
 async def _wait(question: Question, token: uuid.UUID) -> TurnLease:
-    wait_s = _FIRST_WAIT_S
+    waits = poll_waits()
     while True:
-        await asyncio.sleep(wait_s)
-        wait_s = min(wait_s * 1.5, _LONGEST_WAIT_S)
+        await asyncio.sleep(next(waits))
         lease = await with_own_thread(sync_to_async(_poll)(question, token))
         if lease is not None:
             return lease

@@ -92,7 +92,7 @@ def _asked_for_person(turn: Turn) -> Answer:
         state = _state_of(turn.conversation_id) or Conversation.State.WAITING
     except HandoverOff:
         with locked(turn.conversation_id) as conversation:
-            notice, state = notices.tell_no_person(conversation), conversation.state
+            notice, state = notices.notify_no_person(conversation), conversation.state
     return Answer.without_model(
         response=notice.text, flags=notice.flags, context_id=turn.context_id, conversation_id=turn.conversation_id,
         message_id=notice.pk, state=state, notices=turn.notices,

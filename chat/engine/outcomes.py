@@ -9,8 +9,7 @@ from asgiref.sync import sync_to_async
 from chat.engine.following import follow_up
 from chat.engine.outbound import drop
 from chat.engine.records import write_answer, write_failure
-from chat.engine.results import answer_of, outcome_of
-from chat.grounding.answers import check_answer
+from chat.engine.results import answer_of, check_completion, outcome_of
 from chat.models import Message
 from chat.providers import Completion, Prompt
 from chat.spending.calls import calls_of
@@ -20,13 +19,12 @@ from chat.turns.turn import Answer, Turn
 
 async def store_answer(turn: Turn, completion: Completion, prompt: Prompt) -> tuple[Answer, Message | None]:
     """Check the answer against its passages, and commit it; its message is None if it was dropped."""
-    passages, said = prompt.passages, "".join(turn.parts)
+    text = "".join(turn.parts)
     if completion.config is not None or turn.provider.attempts:  # in a thread, since it may count the tokens
-        turn.calls = await asyncio.to_thread(calls_of, turn.spender, turn.provider, prompt, completion, said)
-    is_composed = turn.provider.is_extractive or completion.cited is not None  # of passages' words, by no model
-    asked = [*turn.history.asked, turn.question.asked]
-    checked = await check_answer(said, passages, turn.context.evidence, asked, is_composed=is_composed)
-    result = turn.result = answer_of(turn, completion, passages, checked)
+        turn.calls = await asyncio.to_thread(calls_of, turn.spender, turn.provider, prompt, completion, text)
+    evidence, is_extractive = turn.context.evidence, turn.provider.is_extractive
+    checked = await check_completion(text, completion, prompt, turn.history, evidence, is_extractive=is_extractive)
+    result = turn.result = answer_of(turn, completion, checked)
     written = await sync_to_async(write_answer)(turn, result, outcome_of(turn, completion, result))
     if written is None:
         return await drop(turn), None

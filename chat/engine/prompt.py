@@ -1,5 +1,11 @@
 """The messages that a model gets: the author's text as the system's, what others wrote as the user's."""
 
+from typing import Any
+
+from chat.citations import passages_in
+from chat.providers import Prompt
+from chat.turns.turn import Question
+from contexts.conversation import ConversationHistory
 from contexts.frame import FramedPrompt
 from contexts.items import SEPARATOR, Context
 from contexts.suspicion import without_role_tags
@@ -14,3 +20,11 @@ def messages_of(context: Context | FramedPrompt, question: str) -> list[dict[str
         messages.append({"role": "user", "content": item.question})
         messages.append({"role": "assistant", "content": item.answer})
     return [*messages, {"role": "user", "content": content}]
+
+
+def answer_prompt(question: Question, history: ConversationHistory, evidence: dict[str, Any], **more: Any) -> Prompt:
+    """Return what a provider answers a question by; `more` are further fields of the Prompt."""
+    return Prompt(
+        messages=evidence["messages"], question=question.asked, passages=passages_in(evidence),
+        earlier_questions=history.questions, options=question.options, max_tokens=question.max_tokens, **more,
+    )  # fmt: skip

@@ -57,7 +57,7 @@ class StoredQuestion:
 class WrittenAnswer:
     message: Message
     state: str
-    """Of the conversation, at the commit: somebody may have asked for a person while the model worked."""
+    """The conversation's state at the commit: somebody may have asked for a person while the model worked."""
 
 
 class SentBefore(Exception):

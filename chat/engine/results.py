@@ -1,25 +1,60 @@
 """The answer that a turn ends with, and what its trace keeps of it."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from chat.answer_flags import ANSWER_STOPPED
 from chat.citations import Citation, mark_cited
-from chat.grounding.answers import CheckedText
+from chat.grounding.answers import check_answer
 from chat.models import Conversation
-from chat.providers import Completion
+from chat.providers import Completion, Prompt
 from chat.spending.calls import usage_with_cost
 from chat.turns.turn import Answer, Question, Turn
+from contexts.conversation import ConversationHistory
 from contexts.evidence import SUSPICIOUS
 
 
-def answer_of(turn: Turn, completion: Completion, passages: list[Citation], checked: CheckedText) -> Answer:
+@dataclass(frozen=True, kw_only=True)
+class CheckedAnswer:
+    """A text that answers a question, checked against the passages."""
+
+    text: str
+    """Without the citations that support nothing."""
+    citations: list[Citation]
+    flags: list[str]
+    """Those of the evidence, of the model's call, and of the check."""
+    grounding: dict[str, Any] | None
+
+
+async def check_completion(
+    text: str,
+    completion: Completion,
+    prompt: Prompt,
+    history: ConversationHistory,
+    evidence: dict[str, Any],
+    *,
+    is_extractive: bool,
+) -> CheckedAnswer:
+    """Check what a provider gave for a prompt against the prompt's passages, and mark those that it cites."""
+    is_composed = is_extractive or completion.cited is not None  # of passages' words, by no model
+    asked = [*history.asked, prompt.question]
+    checked = await check_answer(text, prompt.passages, evidence, asked, is_composed=is_composed)
+    return CheckedAnswer(
+        text=checked.text,
+        citations=mark_cited(prompt.passages, checked.text, completion.cited),
+        flags=[*evidence["flags"], *completion.flags, *checked.flags],
+        grounding=checked.to_dict(),
+    )
+
+
+def answer_of(turn: Turn, completion: Completion, checked: CheckedAnswer) -> Answer:
     context = turn.context
     return Answer(
         response=checked.text,
         context_used=context.content,
         context_id=context.id,
         conversation_id=turn.conversation_id,
-        citations=mark_cited(passages, checked.text, completion.cited),
+        citations=checked.citations,
         usage={
             "context_tokens": context.tokens,
             "max_tokens": context.max_tokens,
@@ -28,12 +63,10 @@ def answer_of(turn: Turn, completion: Completion, passages: list[Citation], chec
         model=completion.model,
         is_extractive=turn.provider.is_extractive,
         flags=[
-            *(flag for flag in context.evidence["flags"] if flag != SUSPICIOUS),  # for the operator only
-            *completion.flags,
-            *checked.flags,
+            *(flag for flag in checked.flags if flag != SUSPICIOUS),  # for the operator only
             *(["rate_limit_degraded"] if turn.admission.is_degraded else []),
         ],
-        grounding=checked.to_dict(),
+        grounding=checked.grounding,
         freshness=context.freshness,
         state=turn.lease.state,
         notices=turn.notices,

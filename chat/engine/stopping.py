@@ -7,6 +7,7 @@ each answer a subscription.
 import asyncio
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
@@ -15,7 +16,7 @@ from chat.live.broadcast import broadcast
 from chat.live.channel import GroupChannel
 from chat.live.groups import ANSWERS
 from chat.turns.running import stop_here, take_over_here
-from common.background import end_if_cancelled, spawn
+from common.background import end_if_cancelled, repeat, spawn
 
 _TRY_AGAIN_AFTER_S = 1.0
 
@@ -56,10 +57,12 @@ async def _listen() -> None:
         while not await channel.join([ANSWERS]):  # meanwhile other processes cannot stop these answers
             end_if_cancelled()
             await asyncio.sleep(_TRY_AGAIN_AFTER_S)
-        while True:
-            end_if_cancelled()
-            message = await channel.receive()
-            end = take_over_here if message.get("is_taken_over") else stop_here
-            end(message["conversation_id"])
+        await repeat(partial(_hear, channel))
     finally:
         await channel.close()
+
+
+async def _hear(channel: GroupChannel) -> None:
+    message = await channel.receive()
+    end = take_over_here if message.get("is_taken_over") else stop_here
+    end(message["conversation_id"])

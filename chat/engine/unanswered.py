@@ -85,11 +85,11 @@ def give_up(conversation_id: int, *, is_final: bool = False) -> None:
         if is_final:
             _forget(conversation)
         if conversation.state == State.BOT:
-            notices.tell_not_answered(conversation)
+            notices.notify_not_answered(conversation)
             try:
                 actions.escalate(conversation_id, reasons.NOT_ANSWERED)
             except HandoverOff:  # nobody comes, and nobody is told again
-                notices.tell_no_person(conversation)
+                notices.notify_no_person(conversation)
                 _forget(conversation)
 
 

@@ -38,11 +38,11 @@ class ExtractResult:
     in_extract: float
     """The share of which an answer is in the extract."""
     interval: tuple[float, float]
-    """Of `in_extract`, 95 %."""
+    """The 95 % confidence interval of `in_extract`."""
     words_mean: float
     words_p95: float
     latency_ms_p50: float
-    """Of choosing the sentences, without the search."""
+    """The time to choose the sentences, without the search."""
     latency_ms_p95: float
 
 

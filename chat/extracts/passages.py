@@ -10,6 +10,7 @@ from contexts.suspicion import suspicions_of
 from retrieval.languages import language_code
 from retrieval.models import Index
 from retrieval.search.parts import Part, PartScore, score_parts
+from retrieval.search.questions import EarlierQuestion
 
 _MOST_PASSAGES = 5
 _LEAST_SHARE = 0.5
@@ -28,8 +29,10 @@ class ScoredPassage:
     """By the unit's position in `units`."""
 
 
-def read_passages(questions: Sequence[str], sources: Sequence[Citation]) -> list[ScoredPassage]:
-    """Return the passages with their scored units, the best passage first; the last question is the one to answer.
+def read_passages(
+    earlier: Sequence[EarlierQuestion], question: str, sources: Sequence[Citation]
+) -> list[ScoredPassage]:
+    """Return the passages with their scored units, the best passage first; `question` is the one to answer.
 
     What speaks to a language model, what only points to another page, and what an earlier passage says in the same
     words may not be chosen.
@@ -51,7 +54,7 @@ def read_passages(questions: Sequence[str], sources: Sequence[Citation]) -> list
                 passage = found[source.number] = ScoredPassage(source=source, units=own, scores={})
                 positions += [(passage, number) for number, unit in enumerate(own) if _may_answer(unit, source, seen)]
         parts = [_part(passage, position, shares[passage.source.number]) for passage, position in positions]
-        for (passage, position), score in zip(positions, score_parts(index, questions, parts), strict=True):
+        for (passage, position), score in zip(positions, score_parts(index, earlier, question, parts), strict=True):
             passage.scores[position] = score
     return list(found.values())
 

@@ -66,7 +66,7 @@ def _group_batch(model: str) -> int:
         for question in found:
             _join(question)
         refresh({question.gap_id for question in found})
-        _tell(found)
+        _record_events(found)
     return len(found)
 
 
@@ -134,7 +134,7 @@ def _moved(model: str) -> list[int]:
     return list(others.exclude(pk__in=waiting.values("gap")).values_list("pk", flat=True)[:_BATCH])
 
 
-def _tell(questions: list[GapQuestion]) -> None:
+def _record_events(questions: list[GapQuestion]) -> None:
     events = [
         AxiomEvent(
             event_type=QUESTION_UNANSWERED,

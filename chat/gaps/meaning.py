@@ -17,6 +17,7 @@ from retrieval.embedders import Embedder, embedder_of, get_embedder
 from retrieval.errors import TextRefused
 from retrieval.models import Index
 from retrieval.search.history import MAX_QUESTIONS, refers_back, weights_of
+from retrieval.search.questions import EarlierQuestion
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def _embed(question: GapQuestion, embedder: Embedder, language: str) -> None:
         vector = _vector_of(question.message, embedder)
         if subject is not None:
             earlier = _vector_of(subject, embedder)
-            weights = weights_of([subject.text, question.message.text], [earlier, vector], language)
+            weights = weights_of([EarlierQuestion(subject.text)], question.message.text, [earlier, vector], language)
             if weights[0] < _COUNTS_IN_FULL:
                 subject = None
             else:

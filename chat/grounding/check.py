@@ -18,7 +18,7 @@ from chat.grounding.words import WordKind, read_words
 from common.markdown_units import units
 
 SUPPORTED_SHARE = 0.6
-"""Of the words that carry a sentence, the passages must have this share to support it."""
+"""The passages must have this share of the words that carry a sentence to support it."""
 PARTLY_SHARE = 0.35
 SAME_MEANING = 0.6
 """A cosine from which a sentence with too few words of the passage is one step better than its words say."""

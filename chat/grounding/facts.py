@@ -9,7 +9,7 @@ from chat.grounding.support import says
 from chat.grounding.words import Word, WordKind
 
 _MOST_LETTERS = 6
-"""Of an abbreviation that may stand for words of a passage."""
+"""The most letters of an abbreviation that may stand for words of a passage."""
 _LEAST_CODE_PART = 4
 
 

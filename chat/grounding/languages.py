@@ -11,7 +11,7 @@ class Language:
     name: str
     """The name of its Snowball stemmer."""
     code: str
-    """Of ISO 639-1."""
+    """The code of ISO 639-1."""
     function_words: frozenset[str]
     negations: frozenset[str]
     """Words that turn a statement around; all are also function words."""

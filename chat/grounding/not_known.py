@@ -15,7 +15,7 @@ from common.sentences import sentences
 _MOST_CHARS = 1_500
 """A longer answer says more than that."""
 _SENTENCE_MAX_CHARS = 300
-"""Of a longer sentence the beginning is read; in an answer that says nothing else there is none."""
+"""Only so much of a sentence is read; in an answer that says nothing else there is none."""
 _MARK = re.compile(r"\[\d{1,3}\]")
 _FIRST_PERSON = re.compile(r"\b(?:i|we|ich|mir|wir|je|ik|eu)\b", re.IGNORECASE)
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\u00b4", "'"))

@@ -23,7 +23,7 @@ class Sentence:
 
     @cached_property
     def keys(self) -> frozenset[str]:
-        """Of the words that carry it: all but those of the grammar."""
+        """The keys of the words that carry it: all but those of the grammar."""
         return frozenset(word.key for word in self.words if not word.is_function)
 
     @cached_property

@@ -30,7 +30,7 @@ from chat.handover import notices
 from chat.handover.steps import HANDED_BACK, end, give_to, locked, move, record, wait
 from chat.handover.tickets import close_ticket
 from chat.live.bodies import staff_name_of
-from chat.live.changes import tell_inbox, tell_of_message
+from chat.live.changes import publish_inbox, publish_message
 from chat.models import Conversation, HandoverSettings, Message, reasons
 from common.validation import check_text, is_blank
 
@@ -62,14 +62,14 @@ def escalate(conversation_id: int, reason: str, *, message_id: int | None = None
             question = last_answered_question(conversation_id)
             message_id = question.pk if question else None
         wait(conversation, reason, message_id=message_id)
-        notices.tell_escalated(conversation)
+        notices.notify_escalated(conversation)
     return conversation
 
 
 def ask_again(conversation_id: int) -> Message:
     """Tell a customer who asks for a person, and waits for one already, how it stands."""
     with locked(conversation_id) as conversation:
-        return notices.tell_still_waiting(conversation)
+        return notices.notify_still_waiting(conversation)
 
 
 def assign(conversation_id: int, agent: Any) -> Conversation:
@@ -106,7 +106,7 @@ def transfer(conversation_id: int, by: Any, to: Any | None) -> Conversation:
             give_to(conversation, to, by=by)
             return conversation
         wait(conversation, reasons.PASSED_BACK if is_held else reasons.BY_AGENT, by=by)
-        (notices.tell_returned if is_held else notices.tell_escalated)(conversation)
+        (notices.notify_returned if is_held else notices.notify_escalated)(conversation)
         _answer_soon(conversation)
     return conversation
 
@@ -133,8 +133,8 @@ def send_as_agent(conversation_id: int, agent: Any, text: str, *, client_id: UUI
         )  # fmt: skip
         conversation.unanswered_since, conversation.last_message_at = None, message.created_at
         conversation.save(update_fields=["unanswered_since", "last_message_at"])
-        tell_of_message(message)
-        tell_inbox(conversation)
+        publish_message(message)
+        publish_inbox(conversation)
     return message
 
 
@@ -208,7 +208,7 @@ def return_from_agent(conversation_id: int, agent_pk: Any) -> None:
     with locked(conversation_id) as conversation:
         if conversation.state == State.PERSON and conversation.agent_id == agent_pk:
             wait(conversation, reasons.AGENT_GONE)
-            notices.tell_returned(conversation)
+            notices.notify_returned(conversation)
             _answer_soon(conversation)
 
 
@@ -270,7 +270,7 @@ def _give_to_bot(conversation: Conversation, *, reason: str, is_timeout: bool) -
     move(conversation, State.BOT)
     # What nobody answered stays to be done: its ticket is open until somebody closes it.
     ticket = None if is_timeout else close_ticket(conversation, "", otherwise=_OUTCOMES[reason])
-    notices.tell_handed_back(conversation, is_timeout=is_timeout)
+    notices.notify_handed_back(conversation, is_timeout=is_timeout)
     record(conversation, HANDED_BACK, reason=reason, ticket=ticket.number if ticket else None)
     _answer_soon(conversation)
 

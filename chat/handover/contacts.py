@@ -8,7 +8,7 @@ from django.core.validators import validate_email
 from chat.errors import InvalidMessage
 from chat.handover import notices
 from chat.handover.steps import CONTACT_LEFT, locked, record
-from chat.live.changes import tell_inbox
+from chat.live.changes import publish_inbox
 from chat.models import Conversation
 from common.validation import check_text
 
@@ -27,9 +27,9 @@ def keep_contact(conversation_id: int, address: str) -> Conversation:
         if conversation.contact != address:
             previous, conversation.contact = conversation.contact, address
             conversation.save(update_fields=["contact"])
-            notices.tell_contact(conversation)
+            notices.notify_contact(conversation)
             record(conversation, CONTACT_LEFT, previous=previous or None)
-            tell_inbox(conversation)
+            publish_inbox(conversation)
     return conversation
 
 

@@ -19,17 +19,17 @@ def end_waits() -> None:
     if after := row.wait_told_after:
         for pk in Conversation.objects.waiting_untold(now - after).values_list("pk", flat=True):
             with suppress(ConversationNotFound):  # deleted meanwhile
-                tell_nobody_came(pk)
+                warn_nobody_came(pk)
     if after := row.close_after:
         for pk in Conversation.objects.of_people_idle(now - after).values_list("pk", flat=True):
             with suppress(ConversationNotFound):
                 actions.close_idle(pk)
 
 
-def tell_nobody_came(conversation_id: int) -> None:
+def warn_nobody_came(conversation_id: int) -> None:
     """Tell a customer who waits that nobody has come, once."""
     with locked(conversation_id) as conversation:
         if conversation.state == State.WAITING and not conversation.is_wait_told:
             conversation.is_wait_told = True
             conversation.save(update_fields=["is_wait_told"])
-            notices.tell_nobody_came(conversation)
+            notices.notify_nobody_came(conversation)

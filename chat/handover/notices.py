@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 
 from chat.handover.hours import next_opening
 from chat.live.bodies import name_of
-from chat.live.changes import tell_of_message
+from chat.live.changes import publish_message
 from chat.models import Conversation, HandoverSettings, Message
 
 ESCALATED, ASSIGNED, HANDED_BACK, CLOSED = "escalated", "assigned", "handed_back", "closed"
@@ -29,11 +29,11 @@ def add_notice(conversation: Conversation, kind: str, text: str) -> Message:
     notice = Message.objects.create(
         conversation=conversation, user_id=conversation.user_id, role=Message.Role.NOTICE, text=text, flags=[kind]
     )
-    tell_of_message(notice)
+    publish_message(notice)
     return notice
 
 
-def tell_escalated(conversation: Conversation) -> Message:
+def notify_escalated(conversation: Conversation) -> Message:
     """Say that a person was asked, or out of hours when one is there and how to be written to."""
     with translation.override(language_of(conversation)):
         text = _("A person was asked to join this conversation. Until then you can go on asking me.")
@@ -42,7 +42,7 @@ def tell_escalated(conversation: Conversation) -> Message:
         return add_notice(conversation, ESCALATED, text)
 
 
-def tell_still_waiting(conversation: Conversation) -> Message:
+def notify_still_waiting(conversation: Conversation) -> Message:
     """Say the same to somebody who asks for a person again."""
     with translation.override(language_of(conversation)):
         text = _("A person was asked already, and will answer here as soon as one is free.")
@@ -51,7 +51,7 @@ def tell_still_waiting(conversation: Conversation) -> Message:
         return add_notice(conversation, WAITING, text)
 
 
-def tell_returned(conversation: Conversation) -> Message:
+def notify_returned(conversation: Conversation) -> Message:
     """Say that the person who held the conversation does not go on, and that another is asked."""
     with translation.override(language_of(conversation)):
         text = _("The person who answered you had to leave. Another one was asked to join.")
@@ -61,7 +61,7 @@ def tell_returned(conversation: Conversation) -> Message:
         return add_notice(conversation, PERSON_LEFT, text)
 
 
-def tell_nobody_came(conversation: Conversation) -> Message:
+def notify_nobody_came(conversation: Conversation) -> Message:
     """Say that a customer waits longer than they should, and how they can be written to."""
     with translation.override(language_of(conversation)):
         text = _("Nobody could join you yet. You can go on waiting, or ask me.")
@@ -72,13 +72,13 @@ def tell_nobody_came(conversation: Conversation) -> Message:
         return add_notice(conversation, NOBODY_CAME, text)
 
 
-def tell_no_person(conversation: Conversation) -> Message:
+def notify_no_person(conversation: Conversation) -> Message:
     """Say that nobody can be asked for, and how support is reached."""
     with translation.override(language_of(conversation)):
         return add_notice(conversation, NO_PERSON, HandoverSettings.load().nobody_joins)
 
 
-def tell_assigned(conversation: Conversation, agent: Any, before: Any = None) -> Message:
+def notify_assigned(conversation: Conversation, agent: Any, before: Any = None) -> Message:
     """Say who answers now, and who has passed the conversation on to them."""
     with translation.override(language_of(conversation)):
         names = {"name": name_of(agent), "before": name_of(before)}
@@ -88,7 +88,7 @@ def tell_assigned(conversation: Conversation, agent: Any, before: Any = None) ->
         return add_notice(conversation, ASSIGNED, text % names)
 
 
-def tell_handed_back(conversation: Conversation, *, is_timeout: bool) -> Message:
+def notify_handed_back(conversation: Conversation, *, is_timeout: bool) -> Message:
     with translation.override(language_of(conversation)):
         text = _("The assistant answers again.")
         if is_timeout:
@@ -96,24 +96,24 @@ def tell_handed_back(conversation: Conversation, *, is_timeout: bool) -> Message
         return add_notice(conversation, HANDED_BACK, text)
 
 
-def tell_not_answered(conversation: Conversation) -> Message:
+def notify_not_answered(conversation: Conversation) -> Message:
     """Say that the bot could not answer what a person had left to it."""
     with translation.override(language_of(conversation)):
         return add_notice(conversation, NOT_ANSWERED, _("The assistant could not answer what you wrote last."))
 
 
-def tell_closed(conversation: Conversation) -> Message:
+def notify_closed(conversation: Conversation) -> Message:
     with translation.override(language_of(conversation)):
         return add_notice(conversation, CLOSED, _("This conversation was closed. Write again to begin a new one."))
 
 
-def tell_contact(conversation: Conversation) -> Message:
+def notify_contact(conversation: Conversation) -> Message:
     with translation.override(language_of(conversation)):
         text = _("Thank you. We will write to %(address)s.") % {"address": conversation.contact}
         return add_notice(conversation, CONTACT, text)
 
 
-def tell_no_address(conversation: Conversation) -> Message:
+def notify_no_address(conversation: Conversation) -> Message:
     """Say that what was sent as an address is none, to somebody who may be waiting for a mail."""
     with translation.override(language_of(conversation)):
         return add_notice(conversation, NO_ADDRESS, _("That is no e-mail address. Please check it, and send it again."))

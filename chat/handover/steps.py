@@ -9,7 +9,7 @@ from django.db import transaction
 from chat.errors import ConversationClosed, ConversationNotFound
 from chat.handover import notices
 from chat.handover.tickets import close_ticket, open_ticket
-from chat.live.changes import stop_bot, tell_of_state
+from chat.live.changes import publish_state, stop_bot
 from chat.models import Conversation, Message
 from events.event import AxiomEvent
 from events.models import Event
@@ -40,7 +40,7 @@ def move(conversation: Conversation, state: str, agent: Any = None) -> None:
     conversation.become(state, agent)
     fields = ["state", "agent", "state_changed_at", "takeovers", "turns", "escalation_reason", "is_wait_told"]
     conversation.save(update_fields=fields)
-    tell_of_state(conversation)
+    publish_state(conversation)
 
 
 def record(conversation: Conversation, event_type: str, **payload: Any) -> None:
@@ -71,7 +71,7 @@ def give_to(conversation: Conversation, agent: Any, *, by: Any) -> None:
     stop_bot(conversation)
     conversation.unanswered_since = conversation.unanswered_since if before else _unanswered_since(conversation)
     conversation.save(update_fields=["unanswered_since"])
-    notices.tell_assigned(conversation, agent, before)
+    notices.notify_assigned(conversation, agent, before)
     previous = before.get_username() if before else None
     record(conversation, ASSIGNED, agent=agent.get_username(), previous_agent=previous, by=by.get_username())
 
@@ -83,7 +83,7 @@ def end(conversation: Conversation, reason: str, *, agent: Any = None, note: str
     conversation.save(update_fields=["unanswered_since"])
     move(conversation, State.CLOSED)
     stop_bot(conversation)
-    notices.tell_closed(conversation)
+    notices.notify_closed(conversation)
     name, number = agent.get_username() if agent else None, ticket.number if ticket else None
     record(conversation, CLOSED, agent=name, reason=reason, note=note, ticket=number)
 

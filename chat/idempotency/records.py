@@ -6,7 +6,7 @@ repetition of the request takes it over.
 
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from chat.idempotency.purge import ERASED
 from chat.idempotency.request_key import RequestKey
 from chat.models import IdempotentRequest
 from chat.turns.lease import lease_duration
+from chat.turns.renewal import LeaseRenewal
 
 _LOOK = """
 SELECT fingerprint, status, headers, body, leased_until < clock_timestamp()
@@ -52,7 +53,7 @@ class RequestClaim:
     key: RequestKey
     token: uuid.UUID = field(default_factory=uuid.uuid4)
     conversation_id: int | None = None
-    """Of the answer, which is deleted with the conversation."""
+    """The conversation of the answer, which is deleted with the conversation."""
     is_answered: bool = False
     """Whether the answer is stored."""
 
@@ -113,8 +114,10 @@ def release(claim: RequestClaim) -> None:
     IdempotentRequest.objects.filter(digest=claim.key.digest, token=claim.token, status=None).delete()
 
 
-def renew(claims: Iterable[RequestClaim]) -> None:
-    held = list(claims)
-    values: list[Any] = [lease_duration(), [claim.token for claim in held], [claim.key.digest for claim in held]]
+def renew(claims: Sequence[RequestClaim]) -> None:
+    values: list[Any] = [lease_duration(), [claim.token for claim in claims], [claim.key.digest for claim in claims]]
     with connection.cursor() as cursor:
         cursor.execute(_RENEW, values)
+
+
+renewal = LeaseRenewal("Requests", renew)

@@ -19,7 +19,7 @@ MAX_CHARS = 255
 _QUOTED = rf'"([ !#-\[\]-~]|\\["\\]){{1,{MAX_CHARS}}}"'
 _BARE = rf"[!#-+\--\[\]-~]{{1,{MAX_CHARS}}}"
 PATTERN = f"^({_QUOTED}|{_BARE})$"
-"""Of the header, which the schema publishes, too."""
+"""The pattern of the header, which the schema publishes, too."""
 _CONDITIONS = ("If-Match", "If-None-Match")
 _NAMESPACE = uuid.UUID("5a1c6a0e-5a9b-4f0e-9d52-0b6a2f0c7d11")
 

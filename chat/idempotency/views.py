@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import itertools
 import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
@@ -19,16 +20,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from chat.errors import IdempotencyInProgress
-from chat.idempotency.records import RequestClaim, StoredAnswer, release, store, take
-from chat.idempotency.renewal import renewal
+from chat.idempotency.records import RequestClaim, StoredAnswer, release, renewal, store, take
 from chat.idempotency.request_key import RequestKey, key_of
+from chat.turns.lease import poll_waits
 from common.background import release_thread, spawn, with_own_thread
 from common.guarded_stream import GuardedStream
 
 REPLAYED = "Idempotent-Replayed"
 _LONGEST_ANSWERS = 2
 """A request is kept from its repetitions for so many times as long as an answer may take."""
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.03, 0.25
 _KEPT_HEADERS = ("ETag", "X-Fabra-Freshness", "X-Fabra-Ignored", "X-Request-Id")
 # The client has to change something before another answer is possible. What depends on rights, limits or load is not
 # stored, nor what failed on our side: a repetition then runs.
@@ -83,7 +83,7 @@ def idempotent(
                 watched = _watched(stream, response, taken, stream_format)
                 response.streaming_content = GuardedStream(watched, partial(_give_up, taken))
                 return response
-            await sync_to_async(_settle)(taken, response)
+            await sync_to_async(_store_or_release)(taken, response)
         except BaseException:  # the client is gone, or PostgreSQL is
             renewal.discard(taken)
             spawn(sync_to_async(release)(taken))
@@ -115,10 +115,10 @@ def idempotent_now(*, is_atomic: bool = False, echoed: Collection[str] = ()) -> 
                 try:
                     with transaction.atomic() if is_atomic else nullcontext():
                         response = method(view, request, taken, **names)
-                        _settle(taken, response, _echo(request, echoed), is_needed=is_atomic)
+                        _store_or_release(taken, response, _echo(request, echoed), is_needed=is_atomic)
                 except Exception as error:
                     response = view.handle_exception(error)
-                    _settle(taken, response)
+                    _store_or_release(taken, response)
             finally:
                 renewal.discard(taken)
             return response
@@ -154,10 +154,8 @@ def _wait_here(key: RequestKey) -> StoredAnswer | RequestClaim:
 
 
 def _waits() -> Iterator[float]:
-    give_up_at, wait_s = time.monotonic() + settings.FABRA_IDEMPOTENCY_WAIT_S, _FIRST_WAIT_S
-    while time.monotonic() < give_up_at:
-        yield wait_s
-        wait_s = min(wait_s * 1.5, _LONGEST_WAIT_S)
+    give_up_at = time.monotonic() + settings.FABRA_IDEMPOTENCY_WAIT_S
+    return itertools.takewhile(lambda _: time.monotonic() < give_up_at, poll_waits())
 
 
 def _look(key: RequestKey) -> StoredAnswer | RequestClaim | None:
@@ -174,10 +172,10 @@ def _echo(request: Request, names: Collection[str]) -> dict[str, Any]:
 
 def store_answer(claim: RequestClaim, response: HttpResponse) -> None:
     """Store the answer in the caller's transaction, which is undone if another process has taken the request over."""
-    _settle(claim, response, is_needed=True)
+    _store_or_release(claim, response, is_needed=True)
 
 
-def _settle(
+def _store_or_release(
     claim: RequestClaim, response: HttpResponse, echo: Collection[str] = (), *, is_needed: bool = False
 ) -> None:
     """Store the answer, or give up the claim if a repetition of the request may have another one.
@@ -221,7 +219,7 @@ async def _watched(
                 if stream_format.is_end(event):
                     body = stream_format.whole(sent)
                     whole = HttpResponse(body, status=response.status_code, headers=response.headers)
-                    await sync_to_async(_settle)(claim, whole)
+                    await sync_to_async(_store_or_release)(claim, whole)
                     is_stored = True
                 yield event
     finally:

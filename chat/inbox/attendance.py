@@ -1,6 +1,5 @@
 """Whether the agent of an open inbox is there, as customers see it, and whether the customer is, as the agent does."""
 
-import asyncio
 import math
 import time
 import uuid
@@ -13,14 +12,13 @@ from django.conf import settings
 from chat.live import presence
 from chat.live.broadcast import broadcast
 from chat.live.groups import PEOPLE
-from common.background import end_if_cancelled
 from common.redis import REDIS_ERRORS
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Attendance:
-    """Of one open inbox; `send` takes `{"type": "presence", "conversation_id", "is_here"}` when it changes.
+    """Who is at one open inbox; `send` takes `{"type": "presence", "conversation_id", "is_here"}` when it changes.
 
     It takes `{"type": "live", "is_live"}` too, when Redis is gone, or back.
     """
@@ -46,13 +44,10 @@ class Attendance:
         self._conversation_id, self._shown = conversation_id, None
         await self._look()
 
-    async def keep(self) -> None:
-        """Renew what was noted while the agent is there, and announce the customer, until it is cancelled."""
-        while True:
-            end_if_cancelled()
-            await asyncio.sleep(settings.FABRA_LIVE_LOOK_S)
-            await self._renew()
-            await self._look()
+    async def refresh(self) -> None:
+        """Renew what was noted while the agent is there, and announce the customer."""
+        await self._renew()
+        await self._look()
 
     async def leave(self) -> None:
         if self._renewed_at is not None:

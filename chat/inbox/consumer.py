@@ -3,6 +3,7 @@
 import asyncio
 import json
 import uuid
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -18,7 +19,7 @@ from chat.live.channel import GroupChannel
 from chat.live.groups import INBOX, conversation_group
 from chat.models import Conversation
 from chat.page.standing import FORBIDDEN, user_of_session
-from common.background import end_if_cancelled, spawn, with_own_thread
+from common.background import repeat, spawn, with_own_thread
 
 
 class InboxConsumer(AsyncWebsocketConsumer):
@@ -46,7 +47,11 @@ class InboxConsumer(AsyncWebsocketConsumer):
         else:
             self.attendance = Attendance(self.agent.pk, self._send_json)
             self.channel = channel = GroupChannel()
-            work = (self._join(channel), self._hear(channel), self.attendance.keep())
+            work = (
+                self._join(channel),
+                repeat(partial(self._hear, channel)),
+                repeat(self.attendance.refresh, settings.FABRA_LIVE_LOOK_S),
+            )
             self.tasks = [spawn(step, uses_database=False) for step in work]
 
     async def disconnect(self, code: int) -> None:
@@ -79,24 +84,19 @@ class InboxConsumer(AsyncWebsocketConsumer):
         elif content.get("type") == "active":
             await self.attendance.use()
         elif content.get("type") == "typing" and self.open_id is not None:
-            await self._tell_of_typing(self.open_id)
+            await self._publish_typing(self.open_id)
             await self.attendance.use()
 
     async def _join(self, channel: GroupChannel) -> None:
         """Hear what the agents are told; what Redis refused is tried again every few seconds."""
         await channel.join([INBOX])
-        while True:
-            end_if_cancelled()
-            await asyncio.sleep(settings.FABRA_LIVE_LOOK_S)
-            await channel.rejoin()
+        await repeat(channel.rejoin, settings.FABRA_LIVE_LOOK_S)
 
     async def _hear(self, channel: GroupChannel) -> None:
         """Pass on what the agents and the open conversation are told."""
-        while True:
-            end_if_cancelled()
-            event = await channel.receive()
-            if event["type"] != "typing" or event.get("origin") != self.page_id:
-                await self._send(event)
+        event = await channel.receive()
+        if event["type"] != "typing" or event.get("origin") != self.page_id:
+            await self._send(event)
 
     async def _send(self, event: dict[str, Any]) -> None:
         names = ("type", "conversation_id", *(["author"] if event["type"] == "typing" else []))
@@ -112,7 +112,7 @@ class InboxConsumer(AsyncWebsocketConsumer):
         if self.channel is not None and conversation_id is not None:
             await self.channel.join([conversation_group(conversation_id)])
 
-    async def _tell_of_typing(self, conversation_id: int) -> None:
+    async def _publish_typing(self, conversation_id: int) -> None:
         held = Conversation.objects.filter(pk=conversation_id, state=Conversation.State.PERSON, agent=self.agent)
         if await with_own_thread(sync_to_async(held.exists)()):
             event = {

@@ -129,7 +129,7 @@ class Opened:
     tickets: list[Ticket] = field(default_factory=list)
     values: list[FeatureValue] = field(default_factory=list)
     trace: Trace | None = None
-    """Of the newest answer: what the model saw."""
+    """The trace of the newest answer: what the model saw."""
     items: list[dict[str, Any]] = field(default_factory=list)
     """What that trace's context was made of, kept or dropped."""
     sources: list[dict[str, Any]] = field(default_factory=list)

@@ -32,7 +32,7 @@ local function whole(number) return string.format('%.0f', number) end
 local function lower(key, amount)
   if redis.call('EXISTS', key) == 1 then redis.call('HINCRBY', key, 'reserved', whole(0 - amount)) end
 end
-local function is_to_tell(key, limit)
+local function is_to_warn(key, limit)
   local spent = tonumber(redis.call('HGET', key, 'spent') or 0)
   local has_reached = tonumber(limit) > 0 and spent * 5 >= tonumber(limit) * 4
   return has_reached and redis.call('HEXISTS', key, 'told:' .. limit) == 0
@@ -54,7 +54,7 @@ for _, ended in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT'
   end
   redis.call('ZREM', KEYS[1], ended)
 end
-local uncounted, settled, full, to_tell = {{}}, {{}}, {{}}, {{}}
+local uncounted, settled, full, to_warn = {{}}, {{}}, {{}}, {{}}
 for i = 2, #KEYS do
   local limit = ARGV[2 * i + 1]
   local spent, reserved, counted_at = unpack(redis.call('HMGET', KEYS[i], 'spent', 'reserved', 'counted_at'))
@@ -66,11 +66,11 @@ for i = 2, #KEYS do
     redis.call('EXPIREAT', KEYS[i], ARGV[2 * i + 2])
   elseif tonumber(spent) + tonumber(reserved or 0) + amount > tonumber(limit) then
     full[#full + 1] = i - 1
-    if is_to_tell(KEYS[i], limit) then to_tell[#to_tell + 1] = i - 1 end
+    if is_to_warn(KEYS[i], limit) then to_warn[#to_warn + 1] = i - 1 end
   end
 end
 if #uncounted > 0 then return {{0, uncounted, settled}} end
-if #full > 0 then return {{1, full, to_tell}} end
+if #full > 0 then return {{1, full, to_warn}} end
 for i = 2, #KEYS do redis.call('HINCRBY', KEYS[i], 'reserved', ARGV[1]) end
 redis.call('ZADD', KEYS[1], now + tonumber(ARGV[3]), ARGV[2])
 return {{2, {{}}, {{}}}}
@@ -80,22 +80,22 @@ return {{2, {{}}, {{}}}}
 # counters that are to be warned of.
 _SETTLE = f"""{_FUNCTIONS}
 local was_open = redis.call('ZREM', KEYS[1], ARGV[2]) == 1
-local to_tell = {{}}
+local to_warn = {{}}
 for i = 2, #KEYS do
   if was_open then lower(KEYS[i], tonumber(ARGV[3])) end
   if redis.call('EXISTS', KEYS[i]) == 1 then
     redis.call('HINCRBY', KEYS[i], 'settled', ARGV[1])
     if redis.call('HEXISTS', KEYS[i], 'spent') == 1 then redis.call('HINCRBY', KEYS[i], 'spent', ARGV[1]) end
-    if is_to_tell(KEYS[i], ARGV[i + 2]) then to_tell[#to_tell + 1] = i - 1 end
+    if is_to_warn(KEYS[i], ARGV[i + 2]) then to_warn[#to_warn + 1] = i - 1 end
   end
 end
-return to_tell
+return to_warn
 """
 
 # The same KEYS; ARGV: for each counter the sum of PostgreSQL, how much was settled before it was made, and the limit.
 # Returns the numbers of the counters that are to be warned of.
 _COUNT = f"""{_FUNCTIONS}
-local now, reserved, to_tell = redis.call('TIME')[1], {{}}, {{}}
+local now, reserved, to_warn = redis.call('TIME')[1], {{}}, {{}}
 for _, open in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   local reservation = cjson.decode(open)
   for _, key in ipairs(reservation[3]) do reserved[key] = (reserved[key] or 0) + amount_of(reservation) end
@@ -106,10 +106,10 @@ for i = 2, #KEYS do
     local meanwhile = math.max(0, tonumber(settled) - tonumber(ARGV[3 * i - 4]))
     local spent = tonumber(ARGV[3 * i - 5]) + meanwhile
     redis.call('HSET', KEYS[i], 'spent', whole(spent), 'reserved', whole(reserved[KEYS[i]] or 0), 'counted_at', now)
-    if is_to_tell(KEYS[i], ARGV[3 * i - 3]) then to_tell[#to_tell + 1] = i - 1 end
+    if is_to_warn(KEYS[i], ARGV[3 * i - 3]) then to_warn[#to_warn + 1] = i - 1 end
   end
 end
-return to_tell
+return to_warn
 """
 
 
@@ -121,7 +121,7 @@ class Reserved:
     """The budgets that `count` has to sum up first, and what was settled of each by now."""
     full: Sequence[Budget] = ()
     """The budgets that it would exceed."""
-    to_tell: Sequence[Budget] = ()
+    to_warn: Sequence[Budget] = ()
     """Those of them of which nobody was told yet."""
 
 
@@ -141,7 +141,7 @@ async def reserve(budgets: Sequence[Budget], entry: str, nano: int, lasts_s: int
     chosen = _chosen(budgets, numbers)
     if result == _UNCOUNTED:
         return Reserved(uncounted=list(zip(chosen, more, strict=True)))
-    return Reserved(full=chosen, to_tell=_chosen(budgets, more)) if result == _REFUSED else Reserved()
+    return Reserved(full=chosen, to_warn=_chosen(budgets, more)) if result == _REFUSED else Reserved()
 
 
 async def settle(budgets: Sequence[Budget], entry: str, nano: int, cost: int) -> list[Budget]:

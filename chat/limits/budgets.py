@@ -41,7 +41,7 @@ class BudgetReservation:
     entry: str = ""
     """What Redis knows it by."""
     token: str = ""
-    """Of the rows in PostgreSQL, where Redis did not answer."""
+    """The token of the rows in PostgreSQL, where Redis did not answer."""
 
 
 async def reserve(budgets: Sequence[Budget], usd: Decimal) -> BudgetReservation | None:
@@ -56,7 +56,7 @@ async def reserve(budgets: Sequence[Budget], usd: Decimal) -> BudgetReservation 
         for _ in range(_ATTEMPTS):
             reserved = await counters.reserve(budgets, entry, nano, lasts_s)
             if reserved.full:
-                await _tell(reserved.to_tell)
+                await _warn(reserved.to_warn)
                 raise BudgetExhausted(reserved.full)
             if not reserved.uncounted:
                 return BudgetReservation(budgets=budgets, nano_usd=nano, entry=entry)
@@ -81,8 +81,8 @@ async def settle(reservation: BudgetReservation | None, usd: Decimal) -> None:
         _missed.update(counters.counter_key(budget) for budget in budgets)
         return
     try:
-        to_tell = await counters.settle(budgets, reservation.entry, reservation.nano_usd, nano_of(usd))
-        await _tell(to_tell)
+        to_warn = await counters.settle(budgets, reservation.entry, reservation.nano_usd, nano_of(usd))
+        await _warn(to_warn)
     except REDIS_ERRORS:
         logger.warning("Redis does not answer: what is reserved in budgets stays so for a while.")
 
@@ -110,7 +110,7 @@ async def _forget_missed() -> None:
 async def _count(budgets: Sequence[tuple[Budget, int]]) -> None:
     """Have counters begin with what PostgreSQL knows, given what was settled of each; raise one of REDIS_ERRORS."""
     sums = [(budget, nano_of(await sync_to_async(_known)(budget)), settled) for budget, settled in budgets]
-    await _tell(await counters.count(sums))
+    await _warn(await counters.count(sums))
 
 
 def _known(budget: Budget) -> Decimal:
@@ -118,7 +118,7 @@ def _known(budget: Budget) -> Decimal:
     return budget.spent() + budgets_in_postgres.reserved(budget)
 
 
-async def _tell(budgets: Sequence[Budget]) -> None:
+async def _warn(budgets: Sequence[Budget]) -> None:
     """Announce budgets of which 80 % are spent; where that fails the next call does it."""
     for budget in budgets:
         if await sync_to_async(warn)(budget):

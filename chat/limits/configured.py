@@ -24,7 +24,7 @@ class MessageLimits:
     window: timedelta
     tiers: Mapping[str, int | None]
     default: int | None
-    """Of users without a tier, or of one that is not named."""
+    """The limit of users without a tier, or of one that is not named."""
     address: int | None
     person: int | None
     """Of one user to a person, beyond what the bot answers."""

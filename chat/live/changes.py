@@ -19,15 +19,15 @@ def state_event(conversation: Conversation) -> dict[str, Any]:
     return {"type": "state", **state_body(conversation), "agent_id": conversation.agent_id}
 
 
-def tell_of_message(message: Message) -> None:
+def publish_message(message: Message) -> None:
     """Send a message to the pages that show its conversation, after the caller's transaction."""
     broadcast_on_commit(conversation_group(message.conversation_id), message_event(message))
 
 
-def tell_of_state(conversation: Conversation) -> None:
+def publish_state(conversation: Conversation) -> None:
     """Send the state to the pages that show the conversation, and to the agents, after the caller's transaction."""
     broadcast_on_commit(conversation_group(conversation.pk), state_event(conversation))
-    tell_inbox(conversation)
+    publish_inbox(conversation)
 
 
 def stop_bot(conversation: Conversation) -> None:
@@ -38,12 +38,12 @@ def stop_bot(conversation: Conversation) -> None:
     broadcast_on_commit(ANSWERS, {"type": "stop", "conversation_id": conversation.pk, "is_taken_over": True})
 
 
-def tell_inbox(conversation: Conversation) -> None:
+def publish_inbox(conversation: Conversation) -> None:
     """Tell the agents that a conversation's state or last message has changed, after the caller's transaction."""
     broadcast_on_commit(INBOX, {"type": "inbox", **state_body(conversation)})
 
 
-def tell_gone(conversation_id: int) -> None:
+def publish_deletion(conversation_id: int) -> None:
     """Tell the agents that a conversation was deleted, after the caller's transaction."""
     broadcast_on_commit(INBOX, {"type": "gone", "conversation_id": conversation_id})
 

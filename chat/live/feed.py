@@ -11,6 +11,7 @@ The same look asks Redis who of all the pages' agents is there.
 import asyncio
 import logging
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -23,7 +24,7 @@ from chat.live.groups import PEOPLE, conversation_group
 from chat.live.people import People
 from chat.live.subscription import Subscription
 from chat.models import Conversation, Message
-from common.background import end_if_cancelled, with_own_thread
+from common.background import repeat, with_own_thread
 from common.per_loop import PerLoop
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,8 @@ class Feed:
         groups = [conversation_group(page.conversation_id)]
         if self._channel is None:
             self._channel = channel = GroupChannel()
-            self._tasks = [asyncio.ensure_future(work) for work in (self._look(channel), self._receive(channel))]
+            look = repeat(partial(self._look, channel), settings.FABRA_LIVE_LOOK_S)
+            self._tasks = [asyncio.ensure_future(work) for work in (look, repeat(partial(self._receive, channel)))]
             groups.insert(0, PEOPLE)
         await self._channel.join(groups)  # while Redis is down conversations are only looked at
 
@@ -71,31 +73,26 @@ class Feed:
             await channel.close()
 
     async def _receive(self, channel: GroupChannel) -> None:
-        while True:
-            end_if_cancelled()
-            event = await channel.receive()
-            if event["type"] == "here":
-                self.people.hear(event["agent_id"], self._all_pages())
-            else:
-                self._hand_out(event)
+        event = await channel.receive()
+        if event["type"] == "here":
+            self.people.hear(event["agent_id"], self._all_pages())
+        else:
+            self._hand_out(event)
 
     async def _look(self, channel: GroupChannel) -> None:
-        while True:
-            end_if_cancelled()
-            await asyncio.sleep(settings.FABRA_LIVE_LOOK_S)
-            await self.people.look(list(self._all_pages()))
-            try:
-                floors = {key: min(page.floor for page in pages) for key, pages in self._pages.items()}
-                events, newest = await with_own_thread(sync_to_async(read_news)(floors))
-            except DatabaseError as error:
-                logger.warning("What is new in open conversations could not be read: %s", type(error).__name__)
-                continue
-            for event in events:
-                self._hand_out(event)
-            for conversation_id, message_id in newest.items():
-                for page in self._pages.get(conversation_id, ()):
-                    page.waiting.put_nowait({"type": "upto", "conversation_id": conversation_id, "id": message_id})
-            await channel.rejoin()
+        await self.people.look(list(self._all_pages()))
+        try:
+            floors = {key: min(page.floor for page in pages) for key, pages in self._pages.items()}
+            events, newest = await with_own_thread(sync_to_async(read_news)(floors))
+        except DatabaseError as error:
+            logger.warning("What is new in open conversations could not be read: %s", type(error).__name__)
+            return
+        for event in events:
+            self._hand_out(event)
+        for conversation_id, message_id in newest.items():
+            for page in self._pages.get(conversation_id, ()):
+                page.waiting.put_nowait({"type": "upto", "conversation_id": conversation_id, "id": message_id})
+        await channel.rejoin()
 
     def _all_pages(self) -> Iterator[Subscription]:
         for pages in self._pages.values():

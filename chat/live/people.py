@@ -19,7 +19,7 @@ class People:
     def __init__(self) -> None:
         self._source = uuid.uuid4().hex
         self._here: dict[Any, bool | None] = {}
-        """Of the pages' agents, by their ids; None if Redis did not tell."""
+        """Whether each of the pages' agents is there, by their ids; None if Redis did not answer."""
         self._reading = asyncio.Lock()
         self._renewed: dict[str, float] = {}
         """The customers who are there, and when that was noted, by `time.monotonic()`."""
@@ -43,7 +43,7 @@ class People:
     async def look(self, pages: Collection[Subscription]) -> None:
         """Read who of the pages' agents is there now, and note that the customers still are."""
         self._here = await _agents_here({page.agent_id for page in pages if page.agent_id is not None})
-        _tell(pages)
+        _notify(pages)
         people = {presence.customer_of(page.conversation_id) for page in pages if page.has_person}
         await self._say_gone(self._renewed.keys() - people)
         due = time.monotonic() - presence.renewed_every_s()
@@ -52,7 +52,7 @@ class People:
     def hear(self, agent_id: Any, pages: Iterable[Subscription]) -> None:
         """Note that an agent has come."""
         self._here[agent_id] = True
-        _tell(page for page in pages if page.agent_id == agent_id)
+        _notify(page for page in pages if page.agent_id == agent_id)
 
     def leave(self, conversation_id: int) -> None:
         """Note that no page shows a conversation any more."""
@@ -76,7 +76,7 @@ class People:
                 await presence.leave(people, self._source)
 
 
-def _tell(pages: Iterable[Subscription]) -> None:
+def _notify(pages: Iterable[Subscription]) -> None:
     for page in pages:
         if page.agent_id is not None:
             page.waiting.put_nowait({"type": "presence", "conversation_id": page.conversation_id})

@@ -20,7 +20,7 @@ from retrieval.search.filters import EVERYONE
 
 MOST_RESULTS = 20
 MOST_CHARS = 40_000
-"""Of a document in one answer, some 10,000 tokens; the next piece begins at `next_offset`."""
+"""The most characters of a document in one answer, some 10,000 tokens; the next piece begins at `next_offset`."""
 
 INSTRUCTIONS = (
     "The documents of a support knowledge base. Search before you answer, with the user's words or a short question; "

@@ -2,7 +2,7 @@
 
 VISITOR_PREFIX = "visitor:"
 SHARED_PREFIX = "key:"
-"""Of the ids that people share who use an API key and are not named."""
+"""The prefix of the ids that people share who use an API key and are not named."""
 RESERVED_PREFIXES = (VISITOR_PREFIX, SHARED_PREFIX)
 """No site's users have such ids."""
 USER_HEADERS = ("X-Fabra-User", "X-OpenWebUI-User-Id")

@@ -10,7 +10,7 @@ from chat.citations import Citation
 from chat.idempotency.views import StreamFormat
 from chat.openai_api.annotations import annotations_of
 from chat.providers.protocol import OPTION_REFUSED
-from chat.turns.turn import Answer, Settled, Turn
+from chat.turns.turn import Answer, Answered, Turn
 from common.event_stream import event_of
 
 _FINISH = {"answer_cut_off": "length", "answer_filtered": "content_filter"}
@@ -103,9 +103,9 @@ def more_of(answer: Answer, text: str, ignored: Sequence[str]) -> dict[str, Any]
     return {**shown, "ignored": [*ignored, *refused], **response}
 
 
-def asks_model(begun: Turn | Settled) -> bool:
+def asks_model(begun: Turn | Answered) -> bool:
     """Return whether a language model answers, or has answered before, rather than the program itself."""
-    if isinstance(begun, Settled):
+    if isinstance(begun, Answered):
         return bool(begun.answer.usage.get("prompt_tokens"))
     return not begun.provider.is_extractive and bool(begun.context.evidence.get("messages"))
 

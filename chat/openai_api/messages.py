@@ -36,7 +36,7 @@ class ToldTurn:
     question: str
     answer: str
     path: str
-    """Of the question's first message, such as `messages[1]`."""
+    """The path of the question's first message, such as `messages[1]`."""
 
 
 @dataclass(kw_only=True)

@@ -11,7 +11,7 @@ from chat.openai_api.bodies import END, Annotate, CompletionBodies, usage_of
 from chat.openai_api.delivery import closing_of, keep_state, missed_by
 from chat.openai_api.errors import error_of
 from chat.openai_api.questions import ParsedRequest
-from chat.turns.turn import Answer, Settled, Turn
+from chat.turns.turn import Answer, Answered, Turn
 from common.event_stream import event_of
 from common.guarded_stream import GuardedStream
 from common.links import Asked
@@ -25,7 +25,7 @@ class Reply:
         self,
         model: str,
         parsed: ParsedRequest,
-        begun: Turn | Settled,
+        begun: Turn | Answered,
         request: Asked,
         *,
         includes_usage: bool,
@@ -101,7 +101,7 @@ class Reply:
 
     async def _run(self, *, is_streamed: bool) -> AsyncGenerator[str | Answer, None]:
         """Yield what the model writes, then the Answer."""
-        if isinstance(self._begun, Settled):
+        if isinstance(self._begun, Answered):
             yield self._begun.answer.link_absolutely(self._request)
             return
         async with aclosing(run(self._begun, is_streamed=is_streamed)) as pieces:
@@ -114,6 +114,6 @@ class Reply:
         return list(dict.fromkeys([*self._parsed.ignored, *for_model]))
 
     async def _missed(self) -> str:
-        if isinstance(self._begun, Settled):
+        if isinstance(self._begun, Answered):
             return await missed_by(self._parsed, self._begun.answer.question_id, self._begun.answer.state)
         return await missed_by(self._parsed, self._begun.message.pk)

@@ -16,7 +16,7 @@ from chat.api import openapi
 from chat.api.auth import SessionAuthentication, caller_of
 from chat.api.base import AsyncAPIView, extend_schema
 from chat.api.chat import AnyAccept
-from chat.engine.answering import begin
+from chat.engine.beginning import begin
 from chat.freshness_headers import freshness_headers
 from chat.idempotency.records import RequestClaim
 from chat.idempotency.views import idempotent
@@ -31,7 +31,7 @@ from chat.openai_api.questions import question_of
 from chat.openai_api.replies import Reply
 from chat.openai_api.requests import CompletionRequest, read_model, read_request
 from chat.openai_api.users import asker_of
-from chat.turns.turn import Settled, Turn
+from chat.turns.turn import Answered, Turn
 
 IGNORED = "X-Fabra-Ignored"
 """The header that names the parameters which had no effect."""
@@ -111,7 +111,7 @@ class CompletionsView(OpenAIView):
         begun = await begin(parsed.question)
         if claim is not None:
             claim.conversation_id = (
-                begun.answer.conversation_id if isinstance(begun, Settled) else begun.conversation_id
+                begun.answer.conversation_id if isinstance(begun, Answered) else begun.conversation_id
             )
         if not asks_model(begun):
             parsed.ignored.extend(parsed.for_model)

@@ -18,7 +18,8 @@ from chat.access.callers import Caller
 from chat.access.visitors import new_visitor, user_id_of, visitor_of
 from chat.answer_flags import ANSWER_STOPPED
 from chat.bots.known import require_bot
-from chat.engine.answering import begin, run
+from chat.engine.answering import run
+from chat.engine.beginning import begin
 from chat.error_descriptions import describe, headers_of
 from chat.errors import BotNotFound, ConversationNotFound, InvalidMessage
 from chat.handover import actions
@@ -28,7 +29,7 @@ from chat.page.live_page import LivePage
 from chat.page.reading import check_reading_of_another
 from chat.page.socket_origin import meta_of
 from chat.page.standing import FORBIDDEN, Standing, read_standing
-from chat.turns.turn import Answer, Question, Settled, Turn
+from chat.turns.turn import Answer, Answered, Question, Turn
 from common.background import spawn, with_own_thread
 from common.errors import FabraError
 from common.markdown import render
@@ -86,7 +87,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
             elif kind == "open":
                 await self._open(content)
             elif kind == "typing":
-                await self.live.tell_typing()
+                await self.live.publish_typing()
             elif kind == "escalate":
                 await self._escalate()
             elif self.answering:
@@ -160,7 +161,7 @@ class ChatConsumer(AsyncWebsocketConsumer):
         self.live.hold()
         try:
             turn = await begin(self._question(content))
-            if isinstance(turn, Settled):
+            if isinstance(turn, Answered):
                 await self._finish(turn.answer, turn.admission, turn.answer.question_id)
                 return
             self.turn = turn
@@ -180,13 +181,13 @@ class ChatConsumer(AsyncWebsocketConsumer):
             await self._send_error(error)
             await self.live.release()
 
-    async def _finish(self, result: Answer, admission: Admission, settled_question_id: int | None = None) -> None:
+    async def _finish(self, result: Answer, admission: Admission, answered_question_id: int | None = None) -> None:
         """Send the answer, and then what others said meanwhile."""
         self.answering = self.turn = None  # before sending: the next question may follow at once
-        if settled_question_id is not None and result.message_id is not None:
+        if answered_question_id is not None and result.message_id is not None:
             is_reopened = result.conversation_was_closed
-            self.live.begin_answer(result.conversation_id, settled_question_id, is_reopened=is_reopened)
-            await self._send_start(result.context_id, result.conversation_id, settled_question_id)
+            self.live.begin_answer(result.conversation_id, answered_question_id, is_reopened=is_reopened)
+            await self._send_start(result.context_id, result.conversation_id, answered_question_id)
         kind = "stopped" if result.is_dropped or ANSWER_STOPPED in result.flags else "done"
         body = {}
         if result.message_id is not None:  # otherwise it was stopped before it was stored

@@ -5,6 +5,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -16,7 +17,7 @@ from chat.live.feed import feed, read_missed
 from chat.live.groups import conversation_group
 from chat.live.subscription import Subscription
 from chat.models import Conversation, Message
-from common.background import end_if_cancelled, spawn, with_own_thread
+from common.background import repeat, spawn, with_own_thread
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class LivePage:
         self._last[kind] = now
         return False
 
-    async def tell_typing(self) -> None:
+    async def publish_typing(self) -> None:
         """Tell the person who answers, or will, that the customer is typing."""
         page = self._page
         if page and page.state.get("state", Conversation.State.BOT) != Conversation.State.BOT:
@@ -139,9 +140,10 @@ class LivePage:
                 missed = []
             for event in missed:
                 await self._handle(page, event)
-        while True:
-            end_if_cancelled()
-            await self._handle(page, await page.waiting.get())
+        await repeat(partial(self._handle_next, page))
+
+    async def _handle_next(self, page: Subscription) -> None:
+        await self._handle(page, await page.waiting.get())
 
     async def _handle(self, page: Subscription, event: dict[str, Any]) -> None:
         is_message = event["type"] == "message"

@@ -17,14 +17,14 @@ class Phrases:
 
     language: str
     wishes: tuple[str, ...] = ()
-    """Of who asks for a person."""
+    """Phrases of who asks for a person."""
     greetings: tuple[str, ...] = ()
     thanks: tuple[str, ...] = ()
     goodbyes: tuple[str, ...] = ()
     approvals: tuple[str, ...] = ()
     fillers: tuple[str, ...] = ()
     not_known: tuple[str, ...] = ()
-    """Of a model that says that it does not know."""
+    """Phrases of a model that says that it does not know."""
     greeting_reply: str = ""
     thanks_reply: str = ""
     goodbye_reply: str = ""

@@ -21,7 +21,7 @@ class Attempt:
     code: str = CUT_OFF
     """`ok`, the code of the error that ended it, or why the model was left out: `paused`, `window`."""
     status: int | None = None
-    """Of HTTP; None if there was no response, or a good one."""
+    """The HTTP status; None if there was no response, or a good one."""
     why: str = ""
     """What the server called the error, or what was wrong with its answer."""
     ms: float | None = None

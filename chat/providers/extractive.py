@@ -61,7 +61,7 @@ def extract(prompt: Prompt) -> tuple[str, frozenset[int]]:
     Below the sentences stand the links of the documents that have one. A path is none here: a text is read elsewhere,
     too.
     """
-    chosen = choose(read_passages([*prompt.earlier_questions, prompt.question], prompt.passages))
+    chosen = choose(read_passages(prompt.earlier_questions, prompt.question, prompt.passages))
     sources = {part.passage.source.number: part.passage.source for part in chosen}
     links = [
         f"- [{source.number}] {markdown_link(source.title, source.url)}"

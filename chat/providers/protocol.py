@@ -10,6 +10,7 @@ from chat.citations import Citation
 from chat.models import HandoverSettings, Purpose
 from chat.providers.attempts import Attempt
 from chat.providers.configured import ModelConfig
+from retrieval.search.questions import EarlierQuestion
 
 OPTION_REFUSED = "option_refused:"
 """Begins the flag of an answer that the model's server gave without an option, such as `option_refused:seed`."""
@@ -29,8 +30,8 @@ class Prompt:
     """The question alone, as the user asked it."""
     passages: list[Citation] = field(default_factory=list)
     """The passages that are in the messages, best first."""
-    earlier_questions: tuple[str, ...] = ()
-    """Of the conversation, the oldest first; they are in the messages too."""
+    earlier_questions: tuple[EarlierQuestion, ...] = ()
+    """The conversation's, the oldest first; they are in the messages too."""
     max_tokens: int | None = None
     """The most tokens to answer with; None: as many as the model writes in one call."""
     options: dict[str, Any] = field(default_factory=dict)

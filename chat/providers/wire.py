@@ -36,7 +36,7 @@ _KNOWN_REASONS = {name: reason for reason, names in _FINISH_REASONS.items() for 
 _IS_NO_JSON = "The language model's server sent an answer that is not JSON."
 _NAME_MAX_CHARS = 200
 _MOST_TOKENS = 10_000_000
-"""Of one call, twice the largest window there is; a server that tells more has not counted."""
+"""The most tokens of one call, twice the largest window there is; a server that tells more has not counted."""
 
 
 @dataclass(kw_only=True)

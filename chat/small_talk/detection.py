@@ -19,7 +19,7 @@ _SMILEY = re.compile(r"(?<!\w)(?:[:;8]-?[)D]|<3|\^\^)(?!\w)")
 _MORE_THAN_WORDS = re.compile(r"[\d_/@#<>=&%$€+*{}\[\]|\\^]|[:;]'?-?[(/]")
 _KNOWN_EMOJI = dict.fromkeys(map(ord, "".join(EMOJI.values())), " ")
 _RANK = (PhraseKind.GOODBYE, PhraseKind.THANKS, PhraseKind.GREETING, PhraseKind.APPROVAL)
-"""Of several kinds in one message the first is answered: "Thanks, bye" is a goodbye."""
+"""The first of several kinds in one message is answered: "Thanks, bye" is a goodbye."""
 _Table = Mapping[tuple[str, ...], PhraseKind]
 
 

@@ -30,7 +30,7 @@ class Spent:
     calls: int = 0
     tokens: int = 0
     usd: Decimal = Decimal()
-    """Of the calls whose cost is known."""
+    """The cost of the calls whose cost is known."""
     estimated: int = 0
     """Calls whose cost is estimated."""
     unknown: int = 0

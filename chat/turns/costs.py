@@ -73,15 +73,15 @@ async def ask_within_budgets(provider: Provider, spender: Spender, prompt: Promp
         calls = await asyncio.to_thread(calls_of, spender, provider, prompt, completion, text)
     except BaseException:
         failed = await asyncio.to_thread(failed_calls, spender, prompt.purpose, provider)
-        await _keep(failed)
+        await _store(failed)
         await settle(reservation, total_usd(failed))
         raise
     return UnsettledAnswer(text=text, completion=completion, calls=calls, reservation=reservation)
 
 
-async def keep(answer: UnsettledAnswer) -> None:
+async def store_and_settle(answer: UnsettledAnswer) -> None:
     """Store the rows of calls, and count what they cost."""
-    await _keep(answer.calls)
+    await _store(answer.calls)
     await settle(answer.reservation, total_usd(answer.calls))
 
 
@@ -104,16 +104,16 @@ class EarlierCalls:
         if answer is not None:
             await settle(answer.reservation, total_usd(answer.calls))
 
-    async def keep(self) -> None:
+    async def store_and_settle(self) -> None:
         """Store them by themselves, and count what they cost, where the message was not stored."""
         answer, self.answer = self.answer, None
         if answer is not None:
             for call in answer.calls:
                 call.trace_id = None
-            await asyncio.shield(spawn(keep(answer)))  # it goes on where the client has left
+            await asyncio.shield(spawn(store_and_settle(answer)))  # it goes on where the client has left
 
 
-async def _keep(calls: Sequence[ModelCall]) -> None:
+async def _store(calls: Sequence[ModelCall]) -> None:
     if not calls:
         return
     try:

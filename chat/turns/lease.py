@@ -1,13 +1,28 @@
 """A message's turn in its conversation, which it holds until it is answered, or until its lease ends."""
 
 import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
+from django.db import connection
 
 from chat.models import Conversation
 from common.sql.rows import Statement
+
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.03, 0.25
+_RENEW = """
+UPDATE chat_conversation SET turn_until = clock_timestamp() + %s
+FROM (
+    SELECT conversation.id FROM chat_conversation conversation
+    JOIN unnest(%s::bigint[], %s::uuid[]) AS lease (id, token)
+        ON lease.id = conversation.id AND lease.token = conversation.turns[1]
+    FOR UPDATE OF conversation SKIP LOCKED  -- one that is being changed does not hold up the others
+) AS held
+WHERE chat_conversation.id = held.id
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,3 +77,19 @@ class TurnLease:
 
 def lease_duration() -> timedelta:
     return timedelta(seconds=settings.FABRA_TURN_LEASE_S)
+
+
+def renew_turns(leases: Sequence[TurnLease]) -> None:
+    values: list[Any] = [
+        lease_duration(), [lease.conversation_id for lease in leases], [lease.token for lease in leases],
+    ]  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(_RENEW, values)
+
+
+def poll_waits() -> Iterator[float]:
+    """Yield the seconds before each look at whether a lease is free: at first often, then four times a second."""
+    wait_s = _FIRST_WAIT_S
+    while True:
+        yield wait_s
+        wait_s = min(wait_s * 1.5, _LONGEST_WAIT_S)

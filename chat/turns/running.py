@@ -27,7 +27,7 @@ class Stopping:
     """Whether the question is stored, so that the bot answers it, and the model is asked."""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
     wait: asyncio.Timeout | None = None
-    """Of what the answer waits for now."""
+    """The timeout of what the answer waits for now."""
     _conversation_id: int | None = None
     _is_for_bot: bool = False
     """Whether a context is assembled, which nobody needs once a person has taken over."""

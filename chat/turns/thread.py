@@ -28,7 +28,7 @@ class ConfirmedThread:
 @dataclass(frozen=True, kw_only=True)
 class ClientThread:
     digest: str
-    """Of everything up to the question, which is the last of it."""
+    """The digest of everything up to the question, which is the last of it."""
     before: tuple[PastTurn, ...] = ()
     """Turns that only the client reports, from before the record began; the oldest first."""
     record: ConfirmedThread | None = None

@@ -108,7 +108,7 @@ class Answer:
     """None for what no context was assembled for."""
     conversation_id: int
     message_id: int | None = None
-    """Of the answer's message; None until it is stored."""
+    """The id of the answer's message; None until it is stored."""
     citations: list[Citation]
     usage: dict[str, Any]
     model: str
@@ -120,13 +120,13 @@ class Answer:
     freshness: dict[str, Any] | None
     """The report of the context's `freshness_sla`; None without one."""
     state: str = Conversation.State.BOT
-    """Of the conversation, when the answer was stored: who answers in it."""
+    """The conversation's state when the answer was stored: who answers in it."""
     notices: list[str] = field(default_factory=list)
     """The lines that tell what changed with this message, such as that a person was asked."""
     conversation_was_closed: bool = False
     """Whether the message was sent to a closed conversation, and so began this one."""
     question_id: int | None = None
-    """Of the user's message, where it is stored together with its answer."""
+    """The id of the user's message, where it is stored together with its answer."""
     is_dropped: bool = False
     """Whether a person took over, or closed the conversation, while the bot was answering.
 
@@ -176,7 +176,7 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settled:
+class Answered:
     """A message whose answer is known without a model: a person answers it, or it was answered before."""
 
     answer: Answer
@@ -200,7 +200,7 @@ class Turn:
     lease: TurnLease
     """The message's turn in its conversation, which has an id by now."""
     reservation: BudgetReservation | None = None
-    """Of what the answer may cost, until it is settled."""
+    """The reservation of what the answer may cost, until it is settled."""
     calls: list[ModelCall] = field(default_factory=list)
     """The calls of models whose rows are not written yet."""
     result: Answer | None = None

@@ -20,11 +20,11 @@ class _Rows:
     """Rows of a kind. Those of a small table are counted, those of a large one are the planner's estimates."""
 
     rows: int
-    """Of the first table, where they have several."""
+    """The rows of the first table, where they have several."""
     size: int
     """In bytes, with the tables whose rows go with them; of a table with several kinds, their part by rows."""
     added_a_day: int | None
-    """Of the last seven days; None where no column tells when they were written."""
+    """The mean of the last seven days; None where no column tells when they were written."""
 
     @property
     def growth(self) -> float:

@@ -237,7 +237,9 @@ class Event(models.Model):
             self.applied_at = timezone.now()
             self.save(update_fields=["applied_at"])
 
-    def settle(self, outcomes: "Sequence[HandlerOutcome]", *, is_superseded: bool, is_handled: bool = True) -> None:
+    def end_or_retry(
+        self, outcomes: "Sequence[HandlerOutcome]", *, is_superseded: bool, is_handled: bool = True
+    ) -> None:
         """End the event if every handler is done; otherwise retry it with backoff and jitter, up to the limit.
 
         An event that no handler takes ends as unhandled.

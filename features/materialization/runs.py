@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from inspect import iscoroutinefunction
 from threading import Barrier
 
@@ -16,7 +17,7 @@ from django.db import DatabaseError, connections
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from common.background import end_if_cancelled
+from common.background import repeat
 from common.locks import held
 from features import registry
 from features.compute import Computed, compute_values, reason
@@ -76,7 +77,7 @@ async def _execute(run: MaterializationRun, until: Callable[[], bool]) -> None:
     if spec is None:
         await _end(run, [{"error": "No such feature is declared in this process."}])
         return
-    heartbeat = asyncio.create_task(_heartbeat(run))
+    heartbeat = asyncio.create_task(repeat(partial(_beat, run), _HEARTBEAT_S))
     try:
         if run.kind == Kind.LOAD:
             await _load(spec, run, until)
@@ -86,12 +87,9 @@ async def _execute(run: MaterializationRun, until: Callable[[], bool]) -> None:
         heartbeat.cancel()
 
 
-async def _heartbeat(run: MaterializationRun) -> None:
-    """Update the run's heartbeat regularly, independently of the duration of the feature's function."""
-    while True:
-        end_if_cancelled()
-        await asyncio.sleep(_HEARTBEAT_S)
-        await MaterializationRun.objects.filter(id=run.pk).aupdate(heartbeat_at=timezone.now())
+async def _beat(run: MaterializationRun) -> None:
+    """Note that the run's worker is alive, however long the feature's function takes."""
+    await MaterializationRun.objects.filter(id=run.pk).aupdate(heartbeat_at=timezone.now())
 
 
 async def _compute(spec: FeatureSpec, run: MaterializationRun, until: Callable[[], bool]) -> None:

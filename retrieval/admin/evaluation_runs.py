@@ -83,7 +83,7 @@ class EvaluationRunAdmin(ReadOnlyAdmin):
             except FabraError as error:
                 form.add_error(None, str(error))
             else:
-                self._dispatch(request, run)
+                self._enqueue(request, run)
                 return HttpResponseRedirect(admin_url(EvaluationRun, run.pk))
         page = {"title": "Ask the golden questions", "form": form, "submit": "Run now", "opts": self.opts}
         return render(request, "admin/form_page.html", self.admin_site.each_context(request) | page)
@@ -91,10 +91,10 @@ class EvaluationRunAdmin(ReadOnlyAdmin):
     @needs("start")
     def go_on(self, request: HttpRequest, pk: int) -> HttpResponse:
         run = get_object_or_404(EvaluationRun, pk=pk)
-        self._dispatch(request, run)
+        self._enqueue(request, run)
         return HttpResponseRedirect(admin_url(EvaluationRun, run.pk))
 
-    def _dispatch(self, request: HttpRequest, run: EvaluationRun) -> None:
+    def _enqueue(self, request: HttpRequest, run: EvaluationRun) -> None:
         if enqueue_evaluation(run.pk):
             self.message_user(request, f"Started: {run}.", messages.SUCCESS)
         else:

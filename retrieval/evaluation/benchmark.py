@@ -48,7 +48,7 @@ class ModeResult:
     intervals: dict[str, tuple[float, float]]
     latency_ms_p50: float
     latency_ms_p95: float
-    """Of a search for ten hits, embedding included."""
+    """The time of a search for ten hits, embedding included."""
     queries: int
     refused: int
     """Queries that search refuses (too long, empty); each counts as nothing found."""

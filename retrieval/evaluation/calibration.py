@@ -20,9 +20,9 @@ from retrieval.search.execute import search_sync
 from retrieval.search.filters import EVERYONE
 
 LEAST_QUESTIONS = 10
-"""Of each kind; fewer tell nothing about the next question."""
+"""The fewest questions of each kind; fewer tell nothing about the next question."""
 MOST_QUESTIONS = 2000
-"""Of each kind; more take longer and change nothing."""
+"""The most questions of each kind; more take longer and change nothing."""
 MOST_REFUSED = 0.05
 
 

@@ -56,8 +56,8 @@ class DocumentOrigin:
     """Who wrote it."""
     occurred_at: datetime | None = None
     """When the document was in this state; None: now, when it is written."""
-    said_at: Mapping[str, datetime] = field(default_factory=dict)
-    """When the audience and the metadata were said, by their names, if by an earlier change than this one."""
+    set_at: Mapping[str, datetime] = field(default_factory=dict)
+    """When the audience and the metadata were set, by their names, if by an earlier change than this one."""
     after_event: int | None = None
     """The newest event when the document came to this state; None: the newest one now."""
     claim: FileClaim | None = None

@@ -49,7 +49,7 @@ def index_document(
     source: str = "code",
     author: str = "",
     occurred_at: datetime | None = None,
-    said_at: Mapping[str, datetime] | None = None,
+    set_at: Mapping[str, datetime] | None = None,
     force: bool = False,
     precondition: Precondition | None = None,
     on_written: Callable[[IndexResult], None] | None = None,
@@ -58,14 +58,14 @@ def index_document(
 
     The index is created if there is none. Only searches for one of `audience` find the document; empty means everyone.
     `source` is how the text arrived, `author` who wrote it. `occurred_at` orders states: one older than the document's
-    is not applied. `said_at` tells since when its audience or metadata have been said, if it leaves them as they were.
+    is not applied. `set_at` tells when its audience or metadata were set, if it leaves them as they were.
     `force` splits and embeds also an unchanged document again. Raise InvalidInput, DocumentTooLarge, TextRefused,
     EmbedderUnavailable, or DocumentChanged unless it fulfils the `precondition`; then nothing has changed.
     `on_written` is called in the transaction of the change, if there is one; what it raises undoes the change.
     """
     content = check_document(index_name, entity_id, text, metadata, title, audience)
     origin = DocumentOrigin(
-        source=source, author=author, occurred_at=occurred_at, said_at=said_at or {}, precondition=precondition
+        source=source, author=author, occurred_at=occurred_at, set_at=set_at or {}, precondition=precondition
     )  # fmt: skip
     return index_content(index_name, content, origin, force=force, on_written=on_written)
 
@@ -253,8 +253,8 @@ def unchanged(served: Document, content: DocumentContent, origin: DocumentOrigin
         changes |= NO_FAILURE
     served.correct_time(occurred_at)
     for name in ("audience", "metadata"):
-        said_at = origin.said_at.get(name) or occurred_at
-        changes[f"{name}_at"] = Greatest(Coalesce(f"{name}_at", "occurred_at"), said_at)
+        set_at = origin.set_at.get(name) or occurred_at
+        changes[f"{name}_at"] = Greatest(Coalesce(f"{name}_at", "occurred_at"), set_at)
     if served.occurred_at is None or served.occurred_at < occurred_at:
         changes |= {"occurred_at": occurred_at, "after_event": newest_event()}
     as_read = {"pk": served.pk, "version": served.version_id, "failed_event": served.failed_event_id}

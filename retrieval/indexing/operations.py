@@ -10,7 +10,7 @@ from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk, is_batch
 from retrieval.indexing.documents import delete_document
 
 _MOST_DELETIONS = 100
-"""Of which the outcomes are told together."""
+"""The most deletions whose outcomes are reported together."""
 
 
 @dataclass(frozen=True, kw_only=True)

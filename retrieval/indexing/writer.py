@@ -156,7 +156,7 @@ class DocumentChange:
                     "moments": moments,
                     **{
                         f"{name}_at": [
-                            origin.said_at.get(name) or moment for origin, moment in zip(origins, moments, strict=True)
+                            origin.set_at.get(name) or moment for origin, moment in zip(origins, moments, strict=True)
                         ]
                         for name in ("audience", "metadata")
                     },

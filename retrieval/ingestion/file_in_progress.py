@@ -17,7 +17,7 @@ class FileProgress:
     """What is stored of a file whose documents are not all indexed, with the counts of its row."""
 
     fingerprint: str = ""
-    """Of the content that was read. Another content is read from its beginning."""
+    """The fingerprint of the content that was read. Another content is read from its beginning."""
     done: int = 0
     """Documents that are indexed or have failed: as many as the reader gives first, since batches keep their order."""
     changed: int = 0
@@ -50,7 +50,7 @@ class FileInProgress:
     is_empty: bool = False
     """It was read and has no document."""
     ids: set[str] = field(default_factory=set)
-    """Of the documents that were read so far, with those of earlier slices."""
+    """The ids of the documents that were read so far, with those of earlier slices."""
     warnings: list[dict[str, str]] = field(default_factory=list)
     hides_rows: bool = False
     """Rows of it may be within others, so those that are missing are not pruned, and the next run reads it again."""

@@ -20,7 +20,7 @@ from retrieval.model_sources.reading import Reading, database_now, read_all
 from retrieval.models import Document, ModelSource, SourcedObject
 
 _MANY = 20
-"""Of so many objects the queries are compared with their number."""
+"""The fewest objects whose number the queries are compared with."""
 _RETRY_AFTER = timedelta(hours=1)
 """What could not be indexed as it is is tried again after this."""
 

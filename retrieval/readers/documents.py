@@ -76,7 +76,7 @@ class ReadDocument:
     title: str
     metadata: dict[str, Any] = field(default_factory=dict)
     ends: dict[str, Any] = field(default_factory=dict)
-    """Of a page: how it begins and ends, to be compared with the other pages of its source; see `repeated.Ends`."""
+    """How a page begins and ends, to be compared with the other pages of its source; see `repeated.Ends`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ _SHORT_WORDS = 2
 _CLASSES = re.compile(r"\w-[\w\[]|\w:\w|[\[\]{}()<>=;_$]|/\d*\Z")
 _FEW_WORDS = 8
 _SHARE = 0.1
-"""Of the words of a page: where short literals are fewer, their loss is not told."""
+"""The loss of short literals is reported where they are more than this share of a page's words."""
 
 
 def losses(source: str, text: str) -> list[ReadWarning]:

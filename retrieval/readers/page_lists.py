@@ -29,7 +29,7 @@ MAX_BYTES = 52_428_800  # what the protocol allows
 MAX_LOCATIONS = 50_000  # also the protocol's
 _MAX_DEPTH = 16
 _MAX_ELEMENTS = 2_000_000
-"""Of one list, as of lines of text: forty for each address; each costs time, and MAX_BYTES allows far more."""
+"""The most elements of one list, or lines of text: forty for each address. Each costs time; MAX_BYTES allows more."""
 _URL_MAX_CHARS = 8_000
 _SCHEME = re.compile(rb"(?:\xef\xbb\xbf)?\s*https?://", re.IGNORECASE)
 _ROOTS = {

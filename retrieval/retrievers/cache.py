@@ -22,7 +22,7 @@ from common.background import spawn
 from common.redis import REDIS_ERRORS, async_redis, plain_redis, redis_key
 from retrieval.models import Index
 from retrieval.search.hits import DEGRADED_FLAGS, Hit, Hits, SearchRecord
-from retrieval.search.questions import Embedding, RewrittenQuestion
+from retrieval.search.questions import EarlierQuestion, Embedding
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +48,19 @@ def fingerprint(function: Callable[..., Any]) -> str:
 
 
 def cache_key(parts: Any) -> str | None:
-    """Return the key for parts that JSON can represent; None for others, which are not cached."""
-    # In JSON a rewritten question looks like an earlier one, which counts less.
-    rewritten = [text for text in texts_in(parts) if isinstance(text, RewrittenQuestion)]
+    """Return the key for parts that JSON can represent, or that are earlier questions; None for others: not cached."""
     try:
-        text = json.dumps([parts, rewritten], sort_keys=True, ensure_ascii=True)
+        text = json.dumps(parts, sort_keys=True, ensure_ascii=True, default=_key_of_question)
     except TypeError:
         return None
     return redis_key("retriever", hashlib.sha256(text.encode()).hexdigest())
+
+
+def _key_of_question(value: Any) -> dict[str, Any]:
+    """Return what a result depends on of an earlier question: its embedding follows from its text."""
+    if not isinstance(value, EarlierQuestion):
+        raise TypeError(f"A {type(value).__name__} has no key.")
+    return {"earlier_question": value.text, "is_rewritten": value.is_rewritten}
 
 
 def texts_in(value: Any) -> Iterator[str]:

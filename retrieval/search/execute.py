@@ -146,12 +146,12 @@ def _embed(query: Query) -> tuple[Query, np.ndarray | None, tuple[str, ...]]:
             if query.history is None:
                 vectors = [embedder.embed_query(query.text)]
             else:
-                vectors = embed_questions(embedder, query.questions)
+                vectors = embed_questions(embedder, query.history, query.text)
             embedding = Embedding(model=embedder.model, vector=vectors[-1])
         except (EmbedderUnavailable, TextRefused) as error:
             logger.warning("Searching by words alone: %s", error)
             flags = ("semantic_unavailable",)
-    weights = weights_of(query.questions, vectors, query.index.language)
+    weights = weights_of(query.history or (), query.text, vectors, query.index.language)
     vector, agreement = (None, 1.0) if vectors is None else weighted_vector(vectors, weights)
     return replace(query, embedding=embedding, weights=tuple(weights), agreement=agreement), vector, flags
 

@@ -24,7 +24,7 @@ MAX_CONDITIONS = 200
 MAX_DEPTH = 8
 MAX_AUDIENCE = 100
 AUDIENCE_MAX_CHARS = 150
-"""Of a name of an audience, as of that of one of Django's groups."""
+"""The longest name of an audience, as of one of Django's groups."""
 EVERYONE = "*"
 """An audience that sees every document: for operators and measurements, never for a user's query."""
 

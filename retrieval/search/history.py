@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 
 from retrieval.embedders import Embedder
-from retrieval.search.questions import EmbeddedQuestion, RewrittenQuestion
+from retrieval.search.questions import EarlierQuestion
 from retrieval.search.references import REFERRING
 
 MAX_QUESTIONS = 8
@@ -33,26 +33,29 @@ _NAME = re.compile(r"(?<=\s)(?!I\b)[A-Z]")
 """What a pronoun behind it may refer to: a capital within a sentence."""
 
 
-def embed_questions(embedder: Embedder, questions: Sequence[str]) -> list[np.ndarray]:
-    """Return the unit vector of each question of a conversation; raise EmbedderUnavailable.
+def embed_questions(embedder: Embedder, earlier: Sequence[EarlierQuestion], last: str) -> list[np.ndarray]:
+    """Return the unit vector of each question of a conversation, the last one included; raise EmbedderUnavailable.
 
-    The model is run for the last one only: an EmbeddedQuestion brings its vector, and the process remembers those of
-    plain texts.
+    The model is run for the last one only, where the earlier ones have their embeddings; the process remembers the
+    vectors of others.
     """
-    return [_vector_of(embedder, question) for question in questions]
+    return [*(_vector_of(embedder, question) for question in earlier), remembered_vector(embedder, last)]
 
 
 def weights_of(
-    questions: Sequence[str], vectors: Sequence[np.ndarray] | None, language: str = "english"
+    earlier: Sequence[EarlierQuestion],
+    last: str,
+    vectors: Sequence[np.ndarray] | None,
+    language: str = "english",
 ) -> list[float]:
-    """Return the weight of each question, 1 for the last, 0 for one about another subject.
+    """Return the weight of each question, the last one included: 1 for that one, 0 for one about another subject.
 
     An earlier question is about another subject if its cosine to the last is small, unless the last one refers back
     or is too short to tell. A pronoun behind a name ("How did the Huguenots change their faith?") refers back only if
     some earlier question is about the same subject. One that is weakly related to a question that is whole counts less.
     Without vectors every question counts. `language` is the index's.
     """
-    weights, last = _weights_by_age(questions), questions[-1]
+    weights = _weights_by_age(earlier)
     known, is_referring = REFERRING.get(language), refers_back(last, language)
     has_pronoun = known is not None and known.find_pronoun(last) is not None
     is_whole = known is not None and known.whole.search(last) is not None and not has_pronoun
@@ -104,21 +107,19 @@ def weighted_vector(vectors: Sequence[np.ndarray], weights: Sequence[float]) -> 
     return total / length, length / sum(weights)
 
 
-def _weights_by_age(questions: Sequence[str]) -> list[float]:
-    weights, age = [], 0
-    for question in reversed(questions):
-        is_rewritten = isinstance(question, RewrittenQuestion)
-        weights.append(1.0 if is_rewritten else 0.5**age)
-        age += not is_rewritten
+def _weights_by_age(earlier: Sequence[EarlierQuestion]) -> list[float]:
+    weights, age = [1.0], 0
+    for question in reversed(earlier):
+        age += not question.is_rewritten
+        weights.append(1.0 if question.is_rewritten else 0.5**age)
     return weights[::-1]
 
 
-def _vector_of(embedder: Embedder, question: str) -> np.ndarray:
-    if isinstance(question, EmbeddedQuestion):
-        embedding = question.embedding
-        if embedding.model == embedder.model and len(embedding.vector) == embedder.dimension:
-            return embedding.vector
-    return remembered_vector(embedder, str(question))
+def _vector_of(embedder: Embedder, question: EarlierQuestion) -> np.ndarray:
+    known = question.embedding
+    if known is not None and known.model == embedder.model and len(known.vector) == embedder.dimension:
+        return known.vector
+    return remembered_vector(embedder, question.text)
 
 
 @lru_cache(maxsize=2048)

@@ -101,7 +101,7 @@ class SearchRecord:
     rerank_ms: float = 0.0
     is_cached: bool = False
     embedding: Embedding | None = None
-    """Of the query itself; None if words alone ranked. It is no part of the trace."""
+    """The embedding of the query itself; None if words alone ranked. It is no part of the trace."""
     best_score: float | None = None
     """The best hit's score before reranking; None without a hit."""
     threshold: float | None = None

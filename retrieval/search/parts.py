@@ -24,6 +24,7 @@ from retrieval.errors import EmbedderUnavailable, TextRefused
 from retrieval.models import Index
 from retrieval.search.history import embed_questions, weights_of
 from retrieval.search.lexemes import lexical_words
+from retrieval.search.questions import EarlierQuestion
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +71,10 @@ class PartScore:
     """Without the passage's share: near 0 for a part that has nothing to do with the question."""
 
 
-def score_parts(index: Index, questions: Sequence[str], parts: Sequence[Part]) -> list[PartScore]:
-    """Return the score of each part of an index's passages; the last question counts most, the earlier ones less.
+def score_parts(
+    index: Index, earlier: Sequence[EarlierQuestion], question: str, parts: Sequence[Part]
+) -> list[PartScore]:
+    """Return the score of each part of an index's passages; the question counts most, the earlier ones less.
 
     If the embedding model is down the words alone decide. It reads the parts in one run, unless it has read them
     before; PostgreSQL is asked twice.
@@ -81,11 +84,12 @@ def score_parts(index: Index, questions: Sequence[str], parts: Sequence[Part]) -
     vectors: list[np.ndarray] | None = None
     try:
         embedder = embedder_of(index.generation)
-        vectors = embed_questions(embedder, questions)
+        vectors = embed_questions(embedder, earlier, question)
     except (EmbedderUnavailable, TextRefused) as error:
         logger.warning("Choosing sentences by words alone: %s", error)
-    weights = weights_of(questions, vectors, index.language)
-    by_words, is_other_code = _by_words(index, questions, weights, parts)
+    weights = weights_of(earlier, question, vectors, index.language)
+    texts = [*(asked.text for asked in earlier), question]
+    by_words, is_other_code = _by_words(index, texts, weights, parts)
     cosines: dict[int, float] = {}
     if vectors is not None:
         strongest = sorted(range(len(parts)), key=lambda n: -by_words[n] - parts[n].share)[:MOST_EMBEDDED]
@@ -96,7 +100,7 @@ def score_parts(index: Index, questions: Sequence[str], parts: Sequence[Part]) -
         except (EmbedderUnavailable, TextRefused) as error:
             logger.warning("Choosing sentences by words alone: %s", error)
     unread = min(cosines.values(), default=0.0)
-    asks_for_number = bool(_ASKS_FOR_NUMBER.search(questions[-1]))
+    asks_for_number = bool(_ASKS_FOR_NUMBER.search(question))
     scores = []
     for n, part in enumerate(parts):
         if is_other_code[n]:

@@ -15,7 +15,7 @@ _TYPOGRAPHY = str.maketrans(
     | {"\u2026": "..."}
 )
 _ENDS = re.compile(r"(?<=[^./\\,;:])[.,;:]+$")
-"""Of a sentence, behind its last word; what stands alone, or ends a path, is a name: `git add .`, `cd ..`, `src/.`."""
+"""The end of a sentence; a sign that stands alone, or ends a path, is a name: `git add .`, `cd ..`, `src/.`."""
 _MIN_LETTERS = 4
 
 

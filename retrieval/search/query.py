@@ -1,7 +1,7 @@
 """Check a query to an index, and complete its options with the index's configuration."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypedDict, Unpack
 
 import numpy as np
@@ -15,7 +15,7 @@ from retrieval.search.audience import completed
 from retrieval.search.filters import Audience, Conditions, check_audience, conditions
 from retrieval.search.history import MAX_QUESTIONS
 from retrieval.search.lexemes import lexical_words
-from retrieval.search.questions import Embedding, RewrittenQuestion
+from retrieval.search.questions import EarlierQuestion, Embedding
 from retrieval.search.ranking import Ranking
 
 MAX_TOP_K = 200
@@ -46,9 +46,9 @@ class SearchOptions(TypedDict, total=False):
     expand: int
     """The number of neighbours on each side to join to a hit's content, 0 to 5."""
     rerank: bool | None
-    history: Sequence[str] | None
-    """Earlier questions of the conversation, the oldest first: a follow-up is ranked by them too. One that is plain
-    text is embedded, and remembered by the process; so is the first one if this is empty. None where none follow."""
+    history: Sequence[str | EarlierQuestion] | None
+    """Earlier questions of the conversation, the oldest first: a follow-up is ranked by them too. One without its
+    vector is embedded, and remembered by the process; so is the first one if this is empty. None where none follow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,17 +67,18 @@ class Query:
     max_per_document: int | None
     expand: int
     rerank: bool
-    history: tuple[str, ...] | None = None
+    history: tuple[EarlierQuestion, ...] | None = None
     weights: tuple[float, ...] = (1.0,)
     """The weight of each earlier question and of the query itself, once they are known."""
     embedding: Embedding | None = None
-    """Of the query's own text, once it is known."""
+    """The embedding of the query's own text, once it is known."""
     agreement: float = 1.0
     """See retrieval.search.history; the ranking's cosine is not multiplied by it, so the lexical score is divided."""
 
     @property
-    def questions(self) -> list[str]:
-        return [*(self.history or ()), self.text]
+    def texts(self) -> list[str]:
+        """The texts of the earlier questions, and that of the query itself."""
+        return [*(question.text for question in self.history or ()), self.text]
 
     def ranking(self, vector: np.ndarray | None, *, is_exact: bool, limit: int, candidates: int) -> Ranking:
         generation = self.index.generation
@@ -87,9 +88,7 @@ class Query:
             dimension=generation.dimension,
             language=self.index.language,
             queries=[
-                (lexical_words(text), weight)
-                for text, weight in zip(self.questions, self.weights, strict=True)
-                if weight
+                (lexical_words(text), weight) for text, weight in zip(self.texts, self.weights, strict=True) if weight
             ],
             vector=None if vector is None else Vector(vector).to_text(),
             mode=self.mode,
@@ -118,7 +117,7 @@ class Query:
         if not self.history:
             return found
         earlier = zip(self.history, self.weights, strict=False)
-        return found | {"history": [_shown(text, weight) for text, weight in earlier]}
+        return found | {"history": [_shown(question, weight) for question, weight in earlier]}
 
 
 def check_query(
@@ -162,24 +161,26 @@ def check_query(
     )
 
 
-def _history(questions: Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the questions that count; raise InvalidInput for what is no list of texts."""
+def _history(questions: Sequence[str | EarlierQuestion] | None) -> tuple[EarlierQuestion, ...] | None:
+    """Return the questions that count; raise InvalidInput for what is no list of questions."""
     if questions is None:
         return None
     if isinstance(questions, str) or not isinstance(questions, Sequence):
         raise InvalidInput("history must be a list of the earlier questions.")
-    newest = tuple(questions)[-(MAX_QUESTIONS - 1) :]
-    # Sliced, a question loses the vector that it brings.
-    return tuple(
-        text if len(text) <= QUERY_MAX_CHARS else text[:QUERY_MAX_CHARS]
-        for text in newest
-        if check_text(text, "history").strip()
-    )
+    newest = [_earlier_question(question) for question in questions[-(MAX_QUESTIONS - 1) :]]
+    return tuple(question for question in newest if not is_blank(question.text))
 
 
-def _shown(question: str, weight: float) -> dict[str, Any]:
-    shown = {"question": question, "weight": weight}
-    return shown | {"rewritten": True} if isinstance(question, RewrittenQuestion) else shown
+def _earlier_question(given: str | EarlierQuestion) -> EarlierQuestion:
+    question = given if isinstance(given, EarlierQuestion) else EarlierQuestion(given)
+    if len(check_text(question.text, "history")) <= QUERY_MAX_CHARS:
+        return question
+    return replace(question, text=question.text[:QUERY_MAX_CHARS], embedding=None)  # it was that of the whole text
+
+
+def _shown(question: EarlierQuestion, weight: float) -> dict[str, Any]:
+    shown = {"question": question.text, "weight": weight}
+    return shown | {"rewritten": True} if question.is_rewritten else shown
 
 
 def _check_number(name: str, value: Any, least: int, most: int) -> None:

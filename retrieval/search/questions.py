@@ -1,6 +1,6 @@
-"""Questions of a conversation that bring more than their text to a search; anywhere else they are that text."""
+"""The embedding of a text, and the questions of a conversation that a search ranks by beside its own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -13,22 +13,13 @@ class Embedding:
     vector: np.ndarray
 
 
-class EmbeddedQuestion(str):
-    """An earlier question with its embedding: a search of an index of the same model need not embed it again."""
+@dataclass(frozen=True)
+class EarlierQuestion:
+    """A question that was asked before in a conversation, as the option `history` of a search takes it."""
 
-    embedding: Embedding
-
-    def __new__(cls, text: str, embedding: Embedding) -> "EmbeddedQuestion":
-        question = super().__new__(cls, text)
-        question.embedding = embedding
-        return question
-
-    def __getnewargs__(self) -> tuple[str, Embedding]:  # type: ignore[override]
-        return str(self), self.embedding  # for a copy
-
-
-class RewrittenQuestion(str):
-    """The last question in words that stand alone; as the last of the earlier ones it counts as much as what was typed.
-
-    It does not make the questions before it older.
-    """
+    text: str
+    embedding: Embedding | None = field(default=None, kw_only=True, compare=False, repr=False)
+    """The embedding of the text; a search of an index of the same model need not embed it again."""
+    is_rewritten: bool = field(default=False, kw_only=True)
+    """It is the last question in words that stand alone. As the last of the earlier ones it counts as much as what was
+    typed, and does not make the questions before it older."""

@@ -20,7 +20,7 @@ from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.django_db
 COST = Decimal("0.00014")
-"""Of each call: 100 tokens of input and 20 of output."""
+"""The cost of each call: 100 tokens of input and 20 of output."""
 
 
 @pytest.fixture(autouse=True)

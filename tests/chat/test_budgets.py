@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from chat.checks import check_budgets
-from chat.engine.answering import begin
+from chat.engine.beginning import begin
 from chat.errors import BudgetExhausted
 from chat.limits import budget_counters as counters
 from chat.limits import budgets

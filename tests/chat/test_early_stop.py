@@ -13,12 +13,13 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth.models import User
 from django.test import Client
 
-from chat.engine.answering import answer, begin, run
+from chat.engine.answering import answer, run
+from chat.engine.beginning import begin
 from chat.engine.stopping import stop_answers
 from chat.handover import actions
 from chat.models import Conversation, Message
 from chat.turns.running import stop_here, take_over_here
-from chat.turns.turn import Answer, Question, Settled, Turn
+from chat.turns.turn import Answer, Answered, Question, Turn
 from common.background import finish_spawned
 from contexts.declaration import context
 from contexts.items import ContextItem
@@ -255,7 +256,7 @@ def test_a_stopped_message_can_be_sent_again(assembly: Assembly, talk: Conversat
         await until(lambda: assembly.asked)
         stop_here(talk.pk)
         settled = await asked
-        assert isinstance(settled, Settled)
+        assert isinstance(settled, Answered)
         assembly.takes_s = 0.0
         result, _ = await answer(question)
         await finish_spawned()
@@ -263,3 +264,27 @@ def test_a_stopped_message_can_be_sent_again(assembly: Assembly, talk: Conversat
 
     assert async_to_sync(ask)().response == small.text
     assert lines(talk) == [("user", "Two?"), ("assistant", small.text)]
+
+
+def test_a_first_message_that_was_sent_twice_is_stopped_while_it_waits_for_its_answer(
+    assembly: Assembly, bot: None, small: ModelServer
+) -> None:
+    small.delay_s = 30.0
+    question = Question(user_id="ana", message="Two?", client_id=uuid4())
+
+    async def ask() -> tuple[int, Answer]:
+        first = asyncio.ensure_future(answer(question))
+        await until(lambda: small.requests)
+        second = asyncio.ensure_future(answer(question))
+        async with asyncio.timeout(60):
+            while len((talk := await Conversation.objects.aget()).turns) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        stop_here(talk.pk)
+        await first
+        result, _ = await second
+        await finish_spawned()
+        return talk.pk, result
+
+    conversation_id, result = async_to_sync(ask)()
+    assert result.conversation_id == conversation_id
+    assert result.flags == ["answer_stopped"]

@@ -16,6 +16,7 @@ from common.markdown import render
 from common.markdown_units import UnitKind, units
 from retrieval.indexing.documents import index_document
 from retrieval.models import Index
+from retrieval.search.questions import EarlierQuestion
 
 pytestmark = pytest.mark.django_db
 
@@ -64,7 +65,9 @@ def passage(content: str, number: int = 1, score: float = 0.8, title: str = "Art
 def answer(question: str, *contents: str, earlier: tuple[str, ...] = ()) -> str:
     """Return the extract of passages with these contents, the best first."""
     sources = [passage(content, number, 0.9 - number / 100) for number, content in enumerate(contents, 1)]
-    text, cited = extract(Prompt(messages=[], question=question, passages=sources, earlier_questions=earlier))
+    earlier_questions = tuple(map(EarlierQuestion, earlier))
+    prompt = Prompt(messages=[], question=question, passages=sources, earlier_questions=earlier_questions)
+    text, cited = extract(prompt)
     without_code = re.sub(r"`[^`\n]+`", "", text)
     assert {int(number) for number in re.findall(r"(?<!\\)\[(\d+)\]", without_code)} == cited
     return text
@@ -155,7 +158,7 @@ def test_the_chat_hands_the_conversation_on(bot: None, ask: Any) -> None:
     history = async_to_sync(read_history)(
         Question(user_id="user_123", message="x", conversation_id=first["conversation_id"])
     )
-    assert history is not None and history.questions == ("How do I reset my password?",)
+    assert history is not None and history.asked == ("How do I reset my password?",)
     second = ask("And for how long is it valid?", conversation_id=first["conversation_id"]).json()
     assert "valid for an hour. [" in second["response"]
 

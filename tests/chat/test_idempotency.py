@@ -19,9 +19,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from chat.conversations.management import delete_conversation
-from chat.engine.answering import begin
-from chat.idempotency.records import RequestClaim, take
-from chat.idempotency.renewal import renewal
+from chat.engine.beginning import begin
+from chat.idempotency.records import RequestClaim, renewal, take
 from chat.idempotency.request_key import RequestKey
 from chat.models import ApiKey, Conversation, IdempotentRequest, Message
 from chat.retention import IDEMPOTENT

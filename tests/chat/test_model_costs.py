@@ -13,7 +13,8 @@ from django.test import Client
 from django.utils import timezone
 
 from chat.admin.spending_page import TONES
-from chat.engine.answering import begin, run
+from chat.engine.answering import run
+from chat.engine.beginning import begin
 from chat.models import Message, ModelCall, Purpose, SpendingDay
 from chat.providers.configured import ModelConfig
 from chat.providers.wire import ModelAnswer

@@ -4,6 +4,7 @@ import pytest
 
 from chat.grounding.not_known import claims_nothing, says_not_known
 from chat.providers.not_known import not_known_text
+from tests.cpu_limit import cpu_limit
 
 NOT_KNOWN = [
     "I do not know.",
@@ -101,5 +102,6 @@ def test_further_words_are_recognised_whatever_their_case_and_accents() -> None:
 )  # fmt: skip
 def test_a_long_text_of_such_words_costs_little(part: str) -> None:
     for text in ((part * 4000)[:4000], (part * 400)[:1500], (part * 300)[:298] + "."):
-        says_not_known(text)
-        claims_nothing(text)
+        with cpu_limit():
+            says_not_known(text)
+            claims_nothing(text)

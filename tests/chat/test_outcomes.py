@@ -14,7 +14,8 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from chat.conversations.management import delete_conversation
-from chat.engine.answering import begin, run
+from chat.engine.answering import run
+from chat.engine.beginning import begin
 from chat.engine.records import write_answer, write_failure
 from chat.models import Conversation, Message, ModelCall
 from chat.spending.sums import spent_since
@@ -27,7 +28,7 @@ from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.django_db(transaction=True)
 COST = Decimal("0.00009")
-"""Of each answer of the model's server, by the prices below."""
+"""The cost of each answer of the model's server, by the prices below."""
 
 
 @pytest.fixture(autouse=True)

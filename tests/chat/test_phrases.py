@@ -16,6 +16,7 @@ from chat.phrases.known import Phrases, known_phrases
 from chat.small_talk.detection import small_talk_in
 from common.phrases import begins_with, contains_phrase, words_of
 from tests.chat.test_grounding import PASSAGES
+from tests.cpu_limit import cpu_limit
 from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.django_db
@@ -124,5 +125,6 @@ def test_phrases_are_compared_by_whole_words_without_accents_and_case() -> None:
 @pytest.mark.parametrize("part", ["merci ", "a. merci ", "temsilci lütfen ", "s il vous plait ", "我要 "])
 def test_a_long_message_costs_little(part: str) -> None:
     text = (part * 4000)[:4000]
-    wants_person(text, ADDED)
-    small_talk_in(text, ADDED)
+    with cpu_limit():
+        wants_person(text, ADDED)
+        small_talk_in(text, ADDED)

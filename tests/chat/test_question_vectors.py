@@ -19,7 +19,7 @@ from contexts.models import TraceBody
 from contexts.store import FeatureStore
 from retrieval.errors import EmbedderUnavailable
 from retrieval.search.history import remembered_vector
-from retrieval.search.questions import EmbeddedQuestion
+from retrieval.search.questions import EarlierQuestion
 from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.django_db
@@ -79,14 +79,14 @@ def test_a_message_that_the_bot_answers_after_a_person_has_one_too(bot: None, to
     assert list(vectors()) == [FIRST, SECOND]
 
 
-async def read(conversation_id: int) -> tuple[str, ...]:
+async def read(conversation_id: int) -> tuple[EarlierQuestion, ...]:
     return (await read_history(Question(user_id="user_123", message="And?", conversation_id=conversation_id))).questions
 
 
 def test_the_history_gives_the_questions_with_their_vectors(bot: None, told: int) -> None:
     (question,) = async_to_sync(read)(told)
-    assert question == FIRST
-    assert isinstance(question, EmbeddedQuestion)
+    assert question == EarlierQuestion(FIRST)
+    assert question.embedding is not None
     assert question.embedding.model == "hashing-256"
     assert np.linalg.norm(question.embedding.vector) == pytest.approx(1)
 

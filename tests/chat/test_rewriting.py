@@ -14,6 +14,7 @@ from contexts.declaration import context
 from contexts.golden import keep_as_golden
 from contexts.items import ContextItem
 from contexts.models import Trace
+from retrieval.search.questions import EarlierQuestion
 from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.django_db
@@ -42,6 +43,7 @@ def test_a_follow_up_is_searched_for_as_typed_and_as_rewritten(told: int, ask: A
     assert body["flags"] == []
     evidence = evidence_of(body)
     (search,) = evidence["searches"]
+    assert evidence["retrievers"][0]["arguments"]["history"] == [FIRST, REWRITTEN]
     assert search["query"] == TYPED
     assert search["options"]["history"] == [
         {"question": FIRST, "weight": 0.5}, {"question": REWRITTEN, "weight": 1.0, "rewritten": True},
@@ -155,7 +157,7 @@ def test_a_function_is_given_query_rewriting_and_language(
     assert [(history.query, history.rewritten, history.language) for history in seen] == [
         (FIRST, "", "en"), (TYPED, REWRITTEN, "de"),
     ]  # fmt: skip
-    assert seen[1].questions == (FIRST, REWRITTEN)
+    assert seen[1].questions == (EarlierQuestion(FIRST), EarlierQuestion(REWRITTEN, is_rewritten=True))
 
 
 def test_results_are_cached_apart_for_an_earlier_question_of_the_same_words(

@@ -167,7 +167,7 @@ def test_small_talk_does_not_weaken_the_follow_up(bot: None, ask: Any) -> None:
     history = async_to_sync(read_history)(
         Question(user_id="user_123", message="And how long is it valid?", conversation_id=conversation)
     )
-    assert history is not None and history.questions == ("How do I reset my password?",)
+    assert history is not None and history.asked == ("How do I reset my password?",)
     body = ask("And how long is it valid?", conversation_id=conversation).json()
     assert body["citations"][0]["document_id"] == "reset-your-password"
 

@@ -13,7 +13,8 @@ from django.db import connection
 from django.test import Client
 
 from chat.conversations.management import delete_conversation
-from chat.engine.answering import begin, run
+from chat.engine.answering import run
+from chat.engine.beginning import begin
 from chat.errors import ConversationNotFound
 from chat.handover import actions
 from chat.live.groups import ANSWERS

@@ -18,7 +18,8 @@ from chat.access.callers import Caller
 from chat.conversations.open_questions import open_questions
 from chat.definitions import passages, store
 from chat.engine import unanswered
-from chat.engine.answering import answer, begin, run
+from chat.engine.answering import answer, run
+from chat.engine.beginning import begin
 from chat.handover import actions
 from chat.models import ApiKey, Conversation, HandoverSettings, Message
 from chat.turns.turn import Question

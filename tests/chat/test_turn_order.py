@@ -1,8 +1,10 @@
 """Messages of one conversation are answered one after the other, and what is sent twice is answered once."""
 
 import asyncio
+import threading
 import uuid
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,10 +16,12 @@ from django.utils import timezone
 from chat.engine.answering import answer
 from chat.errors import DeadlineExceeded, ModelError
 from chat.models import Conversation, Message
+from chat.turns.renewal import LeaseRenewal
 from chat.turns.turn import Answer, Question
 from common.background import finish_spawned
 from events.models import Event
 from tests.model_server import ModelServer
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -140,6 +144,17 @@ def test_a_long_answer_keeps_its_turn(small: ModelServer, settings: Any) -> None
     ask(question("Two?", conversation), question("Three?", conversation))
     assert [role for role, _ in lines(conversation)] == ["user", "assistant"] * 3
     assert len(small.requests[-1]["messages"]) == 6
+
+
+def test_leases_are_renewed_only_while_some_are_held(settings: Any) -> None:
+    settings.FABRA_TURN_LEASE_S = 0.1
+    renewals: list[list[str]] = []
+    leases: LeaseRenewal[str] = LeaseRenewal("Some", lambda held: renewals.append(list(held)))
+    for name in ("first", "second"):
+        leases.add(name)
+        wait_until(partial(renewals.__contains__, [name]))
+        leases.discard(name)
+        wait_until(lambda: all(thread.name != "Some" for thread in threading.enumerate()))
 
 
 def test_waiting_ends_with_the_requests_deadline(small: ModelServer, settings: Any) -> None:

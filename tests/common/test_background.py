@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
+from contextlib import suppress
 from contextvars import ContextVar
 
 import pytest
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
 
-from common.background import release_thread
+from common.background import release_thread, repeat
 from tests.processes import wait_until
 
 REQUESTS = 50
@@ -65,3 +66,24 @@ def test_after_the_release_a_request_works_as_in_djangos_own_way(is_released: bo
     assert len({thread for thread, _ in found}) == 1
     assert [value for _, value in found] == ["mine"] * 5
     wait_until(lambda: not [thread for thread in threading.enumerate() if thread not in before])
+
+
+def test_repeated_work_ends_with_its_task_though_it_lost_the_cancellation() -> None:
+    async def run() -> int:
+        began, calls = asyncio.Event(), 0
+
+        async def work() -> None:
+            nonlocal calls
+            calls += 1
+            began.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+        task = asyncio.create_task(repeat(work))
+        await began.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return calls
+
+    assert asyncio.run(run()) == 1

@@ -19,7 +19,7 @@ class Block:
 
     page: Path
     line: int
-    """Of its first line of text, from 1."""
+    """The number of its first line of text, from 1."""
     language: str
     text: str
 

@@ -37,7 +37,7 @@ class Call:
     program: str
     arguments: list[str]
     variables: dict[str, str]
-    """Of the project, set for this call."""
+    """Variables of the project, set for this call."""
 
 
 def run(script: str, folder: Path, **environment: str) -> list[Call]:

@@ -8,6 +8,7 @@ import pytest
 from retrieval.readers import FetchedFile, Unreadable
 from retrieval.readers.charset_names import codec_of
 from retrieval.readers.charsets import decode
+from tests.cpu_limit import cpu_limit
 from tests.retrieval.reading import read_all
 
 GERMAN = "Die Öffnungszeiten über Ostern: Café geöffnet von 8 bis 16 Uhr. Gebühr 5 €.\n"
@@ -148,7 +149,7 @@ def test_what_is_no_text_is_refused(content: bytes) -> None:
     "content", [b"\xff" * 3_000_000, b"<meta " * 500_000, b"<!--" * 700_000, os.urandom(3_000_000)]
 )
 def test_hostile_text_ends(content: bytes) -> None:
-    with suppress(Unreadable):
+    with cpu_limit(), suppress(Unreadable):
         decoded(content, is_html=True)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
 import pytest
 from asgiref.sync import async_to_sync
 
@@ -13,6 +14,7 @@ from retrieval.indexing.documents import delete_document
 from retrieval.models import RetrieverDefinition
 from retrieval.retrievers.declaration import operator_settings, retriever
 from retrieval.search.hits import Hits
+from retrieval.search.questions import EarlierQuestion, Embedding
 from retrieval.signals import retrieved, searched
 
 pytestmark = pytest.mark.django_db
@@ -154,3 +156,18 @@ def test_an_empty_body_searches_by_the_history_that_it_is_given(put: Any, calls:
 
     assert first() == "refunds"
     assert first(history=("How much storage do the plans have?",) * 3) == "storage"
+
+
+def test_earlier_questions_are_part_of_the_caches_key_without_their_embeddings(put: Any, calls: Any) -> None:
+    put("storage", "How much storage do the plans have: 5 GB, and 100 GB.")
+    embedding = Embedding(model="another", vector=np.ones(3, np.float32))
+
+    @retriever(name="followed", index="docs", cache_ttl="5m")
+    async def followed(query: str, history: tuple[EarlierQuestion, ...] = ()) -> None: ...
+
+    for question in (
+        EarlierQuestion("Storage?"), EarlierQuestion("Storage?", embedding=embedding),
+        EarlierQuestion("Storage?", is_rewritten=True), EarlierQuestion("Plans?"), EarlierQuestion("Plans?"),
+    ):  # fmt: skip
+        async_to_sync(followed)("And on the free one?", history=(question,))
+    assert [cached for _, cached in calls] == [False, True, False, False, True]

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 _MOST_BYTES = 4_000_000
-"""Of lines that wait for the thread; more stays with the client."""
+"""The most bytes of lines that wait for the thread; more stays with the client."""
 _MOST_UNSENT = 16_000_000
-"""Of answers that the client has not read; a client that sends all before it reads has so many."""
+"""The most bytes of answers that the client has not read; a client that sends all before it reads has so many."""
 _IDLE_S = 0.05
 """After so long without a line, what was read is applied, rather than kept for a batch."""
 

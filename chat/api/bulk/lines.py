@@ -20,7 +20,7 @@ from retrieval.indexing.bulk import Draft
 from retrieval.indexing.document_input import DocumentOrigin, IndexResult
 from retrieval.indexing.operations import Delete, Deletion, Operation, Write
 
-Result = IndexResult | Deletion | Event | Exception
+LineResult = IndexResult | Deletion | Event | Exception
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ def operation_of(line: Line, writer: Writer) -> Operation:
     return Write(number=number, draft=draft)
 
 
-def answer_of(number: int | None, entity_id: str | None, result: Result) -> bytes:
+def answer_of(number: int | None, entity_id: str | None, result: LineResult) -> bytes:
     """Return the line that answers a line; without a number it is about the rest of the request."""
     body: dict[str, Any] = {"line": number, "entity_id": entity_id}
     if isinstance(result, Exception):

@@ -12,7 +12,7 @@ from rest_framework.exceptions import APIException
 
 from chat.api.bulk.accept import accept_in_bulk
 from chat.api.bulk.exchange import LineExchange
-from chat.api.bulk.lines import Result, Writer, answer_of, lines_of, operation_of
+from chat.api.bulk.lines import LineResult, Writer, answer_of, lines_of, operation_of
 from chat.api.parsers import RequestTooLarge
 from chat.audit.entries import record
 from chat.errors import BulkBusy
@@ -112,7 +112,7 @@ class _Answers:
         self._exchange, self._writer = exchange, writer
         self._order: deque[int] = deque()
         self._ids: dict[int, str | None] = {}
-        self._known: dict[int, Result] = {}
+        self._known: dict[int, LineResult] = {}
         self._deleted: list[str] = []
         """What is being deleted and has no audit entry yet."""
 
@@ -121,10 +121,10 @@ class _Answers:
         try:
             if writer.waits:
                 for number, result in apply_in_bulk(writer.index_name, operations):
-                    self._tell(number, result)
+                    self._report(number, result)
             else:
                 for number, accepted in accept_in_bulk(writer.index_name, operations, sender=writer.author):
-                    self._tell(number, accepted)
+                    self._report(number, accepted)
         except Exception as error:  # whatever it is, the client learns that the rest was not applied
             self._send_known()
             self._exchange.answer(answer_of(None, None, error))
@@ -140,14 +140,14 @@ class _Answers:
             try:
                 operation = operation_of(line, self._writer)
             except (InvalidInput, APIException) as error:
-                self._tell(line[0], error)
+                self._report(line[0], error)
                 continue
             self._ids[line[0]] = operation.entity_id
             if isinstance(operation, Delete):
                 self._deleted.append(operation.entity_id)
             yield operation
 
-    def _tell(self, number: int, result: Result) -> None:
+    def _report(self, number: int, result: LineResult) -> None:
         self._known[number] = result
         self._record_deletions()  # of all that came together, before the first of them is answered
         self._send_known()

@@ -29,7 +29,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, what: str, names: list[str], **options: Any) -> None:
         configs = _chosen(names)
         if not options["json"]:
-            self._tell_unknown()
+            self._report_unknown()
         if what == "list":
             self._list(configs, is_json=options["json"])
             return
@@ -59,7 +59,7 @@ class Command(BaseCommand):
         except DatabaseError as error:
             self.stderr.write(f"The call was not counted: {type(error).__name__}.")
 
-    def _tell_unknown(self) -> None:
+    def _report_unknown(self) -> None:
         """Warn of contexts and bots that name a model which is not configured: others answer in its place."""
         known = {config.model for config in configured_models_now()}
         named = [(f"context {name}", spec.asked_model) for name, spec in sorted(contexts.items())]
