@@ -300,8 +300,8 @@ FABRA_LEXEME_MERGE_AFTER = 20_000
 # Limits of the process that reads files; it is killed when it exceeds them.
 FABRA_READER_TIMEOUT_S = 60.0
 FABRA_READER_MAX_BYTES = 1 << 30
-# A message's turn in its conversation, renewed while it is answered: after a crash the next one waits so long.
-FABRA_TURN_LEASE_S = 15.0
+# A message's lease of its conversation, renewed while it is answered: after a crash the next one waits so long.
+FABRA_CONVERSATION_LEASE_S = 15.0
 # Seconds that a task works on what takes long; the rest is another task, behind those that came meanwhile.
 FABRA_TASK_SLICE_S = 15.0
 # Seconds between a web process's looks for what Redis did not tell it of open conversations, and of who is there.

@@ -24,7 +24,7 @@ def join(visitor: str, user_id: str) -> int:
             return 0
         own = Conversation.objects.select_for_update().filter(user_id=visitor)
         ids = list(own.order_by("pk").values_list("pk", flat=True))
-        if Conversation.objects.filter(pk__in=ids, turns__len__gt=0, turn_until__gt=Now()).exists():
+        if Conversation.objects.filter(pk__in=ids, queue__len__gt=0, lease_until__gt=Now()).exists():
             raise StillAnswering
         for model in (Message, Feedback):
             model.objects.filter(user_id=visitor).update(user_id=user_id)

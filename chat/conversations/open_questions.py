@@ -16,7 +16,7 @@ from chat.handover.contacts import address_in, is_mistyped_address
 from chat.handover.notices import CONTACT, NO_ADDRESS
 from chat.models import Message
 from chat.small_talk.detection import small_talk_in
-from chat.turns.lease import TurnLease
+from chat.turns.lease import ConversationLease
 from chat.turns.turn import Question
 from contexts.items import SEPARATOR
 
@@ -47,14 +47,14 @@ def _is_of_address(notice: Message, text: str) -> bool:
     return CONTACT in notice.flags and bool(address_in(text))
 
 
-async def with_open_questions(question: Question, lease: TurnLease) -> Question:
+async def with_open_questions(question: Question, lease: ConversationLease) -> Question:
     """Return the question with those before it that nobody has answered; read only where the lease says so."""
     if not lease.has_unanswered:
         return question
     return await sync_to_async(_joined)(question, lease)
 
 
-def _joined(question: Question, lease: TurnLease) -> Question:
+def _joined(question: Question, lease: ConversationLease) -> Question:
     assert lease.conversation_id is not None
     # "Hello?" after a question asks for its answer.
     left = [message for message in open_questions(lease.conversation_id) if small_talk_in(message.text) is None]

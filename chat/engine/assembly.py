@@ -22,7 +22,7 @@ from chat.small_talk.detection import SmallTalk
 from chat.small_talk.reply import SmallTalkProvider, small_talk_context, small_talk_of
 from chat.spending.calls import Spender
 from chat.turns.costs import EarlierCalls
-from chat.turns.lease import TurnLease
+from chat.turns.lease import ConversationLease
 from chat.turns.resolve_context import call_chat_context, model_of, require_context
 from chat.turns.turn import Question
 from common.background import spawn
@@ -46,7 +46,7 @@ class Prepared:
 
 
 async def prepare(
-    question: Question, lease: TurnLease, admission: Admission, calls: EarlierCalls, deadline: float
+    question: Question, lease: ConversationLease, admission: Admission, calls: EarlierCalls, deadline: float
 ) -> Prepared:
     """Assemble the question's context, with the conversation so far, and find who answers; nothing of it is stored.
 

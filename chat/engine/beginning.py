@@ -1,4 +1,4 @@
-"""Begin an answer: count the message, wait for its turn, assemble its context, and commit its evidence."""
+"""Begin an answer: count the message, wait for its lease, assemble its context, and commit its evidence."""
 
 import asyncio
 import time
@@ -12,8 +12,8 @@ from django.utils import timezone
 from chat.access.callers import USER_KEY
 from chat.bots.known import require_bot
 from chat.engine.assembly import Prepared, prepare
+from chat.engine.conversation_queue import acquire_lease, release, release_soon
 from chat.engine.inbound import is_for_person, needs_no_model, receive
-from chat.engine.order import release, release_soon, wait_for_turn
 from chat.engine.records import MESSAGE_SENT, SentBefore, StoredQuestion, write_question
 from chat.engine.replay import answer_sent_before, stored_answer
 from chat.engine.results import stopped_answer
@@ -28,7 +28,7 @@ from chat.phrases.known import read_phrases
 from chat.providers import Prompt
 from chat.turns import costs
 from chat.turns.costs import EarlierCalls
-from chat.turns.lease import TurnLease
+from chat.turns.lease import ConversationLease
 from chat.turns.renewal import renewed
 from chat.turns.running import AnswerStopped, Stopping, TakenOver
 from chat.turns.turn import Answered, Question, Turn
@@ -44,7 +44,7 @@ from features.traits import keep_traits
 
 @dataclass(frozen=True, kw_only=True)
 class _Arrival:
-    """A message that has been counted, and waits for its turn or has it."""
+    """A message that has been counted, and waits for its lease or has it."""
 
     question: Question
     admission: Admission
@@ -127,13 +127,13 @@ async def _tier_of(user_id: str, feature: str) -> Any:
 async def _in_turn(arrival: _Arrival) -> Turn | Answered:
     """Begin once it is the message's turn, and again where the conversation has changed hands meanwhile."""
     stopping = arrival.stopping
-    lease: TurnLease | None = None
+    lease: ConversationLease | None = None
     while True:
         calls = EarlierCalls()
         try:
             # 2. Wait for the end of what the conversation is answering.
             async with stopping.ended_by_stop():
-                lease = await wait_for_turn(arrival.question, arrival.deadline, lease)
+                lease = await acquire_lease(arrival.question, arrival.deadline, lease)
             with renewed(lease):
                 begun = await _begin(arrival, lease, calls)
         except SentBefore as sent:  # by another request, just now: wait for its answer
@@ -157,7 +157,7 @@ async def _in_turn(arrival: _Arrival) -> Turn | Answered:
             return begun
 
 
-async def _begin(arrival: _Arrival, lease: TurnLease, calls: EarlierCalls) -> Turn | Answered | None:
+async def _begin(arrival: _Arrival, lease: ConversationLease, calls: EarlierCalls) -> Turn | Answered | None:
     """Begin the answer; return None if the conversation changed hands meanwhile. Raise SentBefore or AnswerStopped.
 
     `calls` gets the calls of models that are made before the message is stored.
@@ -202,7 +202,7 @@ async def _begin(arrival: _Arrival, lease: TurnLease, calls: EarlierCalls) -> Tu
     return turn
 
 
-async def _commit(arrival: _Arrival, lease: TurnLease, found: Prepared, calls: EarlierCalls) -> Turn | None:
+async def _commit(arrival: _Arrival, lease: ConversationLease, found: Prepared, calls: EarlierCalls) -> Turn | None:
     """Return the turn, whose message is stored; None, with nothing stored, if the conversation changed hands."""
     question, context, pending = found.question, found.context, found.recorder.pending
     prompt = Prompt(messages=context.evidence["messages"], max_tokens=question.max_tokens)

@@ -12,7 +12,7 @@ from chat.limits.admission import Admission
 from chat.live.changes import publish_inbox, publish_message
 from chat.models import Conversation, Message, Reservation, reasons
 from chat.phrases.known import known_phrases
-from chat.turns.lease import TurnLease
+from chat.turns.lease import ConversationLease
 from chat.turns.turn import Answer, Question
 from events.models import Event
 from events.outbox import record_event
@@ -20,7 +20,7 @@ from events.outbox import record_event
 State = Conversation.State
 
 
-def needs_no_model(question: Question, lease: TurnLease, admission: Admission) -> bool:
+def needs_no_model(question: Question, lease: ConversationLease, admission: Admission) -> bool:
     if question.stored_id is not None:
         return False
     if lease.state == State.PERSON or wants_person(question.message, known_phrases()):
@@ -33,7 +33,7 @@ def needs_no_model(question: Question, lease: TurnLease, admission: Admission) -
 def is_for_person(question: Question) -> bool:
     """Return whether a person is to read the message: one who holds its conversation, is waited for, or is wished for.
 
-    Until its turn that may change.
+    Until it has the lease that may change.
     """
     if question.stored_id is not None:
         return False
@@ -45,7 +45,7 @@ def is_for_person(question: Question) -> bool:
     return own.filter(state__in=(State.PERSON, State.WAITING)).exists()
 
 
-def receive(question: Question, lease: TurnLease, admission: Admission) -> Answer | None:
+def receive(question: Question, lease: ConversationLease, admission: Admission) -> Answer | None:
     """Store the message, in one transaction with what it changes, and return the answer to it.
 
     Return None, with nothing stored, if the conversation changed hands meanwhile; raise SentBefore.
@@ -70,15 +70,15 @@ def receive(question: Question, lease: TurnLease, admission: Admission) -> Answe
     return _answer(message, lease, told)
 
 
-def _is_contact(question: Question, lease: TurnLease) -> bool:
+def _is_contact(question: Question, lease: ConversationLease) -> bool:
     return lease.state == State.WAITING and bool(address_in(question.message))
 
 
-def _is_mistyped(question: Question, lease: TurnLease) -> bool:
+def _is_mistyped(question: Question, lease: ConversationLease) -> bool:
     return lease.state == State.WAITING and is_mistyped_address(question.message)
 
 
-def _conversation(question: Question, lease: TurnLease) -> Conversation | None:
+def _conversation(question: Question, lease: ConversationLease) -> Conversation | None:
     """Return the conversation, locked or new; None if it is not as it was when the message came."""
     if lease.conversation_id is None:
         conversation = new_conversation(question)
@@ -105,7 +105,7 @@ def _store(question: Question, conversation: Conversation, admission: Admission)
     return message
 
 
-def _change(question: Question, lease: TurnLease, conversation: Conversation) -> Message:
+def _change(question: Question, lease: ConversationLease, conversation: Conversation) -> Message:
     """Do what the customer wishes, and return the line that says so."""
     address = address_in(question.message)
     if _is_contact(question, lease):
@@ -126,7 +126,7 @@ def _change(question: Question, lease: TurnLease, conversation: Conversation) ->
     return conversation.messages.filter(role=Message.Role.NOTICE).latest("pk")
 
 
-def _answer(message: Message, lease: TurnLease, told: list[Message]) -> Answer:
+def _answer(message: Message, lease: ConversationLease, told: list[Message]) -> Answer:
     if lease.state == State.PERSON:
         return Answer.without_model(
             conversation_id=message.conversation_id, message_id=message.pk, question_id=message.pk, state=State.PERSON,

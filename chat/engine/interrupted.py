@@ -22,10 +22,10 @@ _MOST = 500
 def end_interrupted() -> int:
     """Give the traces of answers that nobody gives any more their outcome; return how many there were.
 
-    Whoever gives one renews the turn of its conversation. A context that was assembled for no message has no outcome.
+    Whoever gives one renews the lease of its conversation. A context that was assembled for no message has no outcome.
     """
     now = timezone.now()
-    held = Conversation.objects.filter(pk=OuterRef("conversation"), turn_until__gt=now).exclude(turns=[])
+    held = Conversation.objects.filter(pk=OuterRef("conversation"), lease_until__gt=now).exclude(queue=[])
     asked = Message.objects.filter(~Exists(held), trace=OuterRef("pk"), role=Message.Role.USER)
     begun = Trace.objects.filter(created_at__gt=now - _LOOK_BACK, created_at__lt=now - _SETTLED_AFTER)
     left = begun.filter(Exists(asked), state=Trace.State.ASSEMBLED).values_list("pk", flat=True)[:_MOST]

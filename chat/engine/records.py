@@ -23,7 +23,7 @@ from chat.models import DEFAULT_BOT, Conversation, Message, ModelCall, Purpose
 from chat.models.conversations import title_of
 from chat.providers import Completion, Prompt
 from chat.spending.calls import call_of, failed_calls
-from chat.turns.lease import TurnLease, lease_duration
+from chat.turns.lease import ConversationLease, lease_duration
 from chat.turns.turn import Answer, Question, Turn
 from common.sql.rows import FromNow, Statement, WithIds, write_together
 from contexts import traces
@@ -70,7 +70,7 @@ class SentBefore(Exception):
 
 def write_question(
     question: Question,
-    lease: TurnLease,
+    lease: ConversationLease,
     context: Context,
     admission: Admission,
     pending: Sequence[PendingTrace],
@@ -83,9 +83,9 @@ def write_question(
 
     Raise TraceNotWritten or SentBefore.
 
-    Return None, with nothing written, if the conversation was taken over or closed meanwhile: the message has to take
-    its turn anew. `frees_connection` closes the database connection after the commit, which returns it to the pool: a
-    chat waits seconds for its model, and other requests can use the connection meanwhile.
+    Return None, with nothing written, if the conversation was taken over or closed meanwhile: the message has to
+    wait for its lease anew. `frees_connection` closes the database connection after the commit, which returns it to the
+    pool: a chat waits seconds for its model, and other requests can use the connection meanwhile.
     """
     conversation = _conversation(question, lease)
     rows: list[Model | Statement] = [] if conversation.pk else [conversation]
@@ -161,27 +161,27 @@ def new_conversation(question: Question) -> Conversation:
     )  # fmt: skip
 
 
-def _conversation(question: Question, lease: TurnLease) -> Conversation:
+def _conversation(question: Question, lease: ConversationLease) -> Conversation:
     """Return the message's conversation; a new one has the message's turn from the beginning."""
     if lease.conversation_id is not None:
         return Conversation(pk=lease.conversation_id)
     conversation = new_conversation(question)
-    conversation.turns, conversation.turn_until = [lease.token], FromNow(lease_duration())  # type: ignore[assignment]
+    conversation.queue, conversation.lease_until = [lease.token], FromNow(lease_duration())  # type: ignore[assignment]
     return conversation
 
 
-def _still_the_bots(lease: TurnLease) -> Statement | None:
+def _still_the_bots(lease: ConversationLease) -> Statement | None:
     if lease.conversation_id is None:
         return None
     return (
-        "UPDATE chat_conversation SET last_message_at = %s, turn_until = clock_timestamp() + %s "
+        "UPDATE chat_conversation SET last_message_at = %s, lease_until = clock_timestamp() + %s "
         "WHERE id = %s AND takeovers = %s AND state IN ('bot', 'waiting') RETURNING id",
         [timezone.now(), lease_duration(), lease.conversation_id, lease.takeovers],
     )
 
 
 def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> WrittenAnswer | None:
-    """Commit the answer with the trace's outcome, and end the turn; raise TraceNotWritten.
+    """Commit the answer with the trace's outcome, and release the lease; raise TraceNotWritten.
 
     Return None, with no answer written, if a person has taken over, or closed the conversation, or if the turn has
     failed: the locks of the rows decide which came first.
@@ -210,7 +210,7 @@ def write_answer(turn: Turn, result: Answer, outcome: dict[str, Any]) -> Written
 def write_outcome(
     turn: Turn, answer: str, model: str, outcome: dict[str, Any], *, more: Sequence[Model | Statement] = ()
 ) -> str | None:
-    """Commit the outcome, with `more`, and end the turn; return the conversation's state.
+    """Commit the outcome, with `more`, and release the lease; return the conversation's state.
 
     Return None, with nothing written, if a person has taken over, or closed the conversation, or the turn has failed.
     """
@@ -232,7 +232,7 @@ def cut_off(turn: Turn) -> list[ModelCall]:
 
 
 def write_failure(turn: Turn, code: str) -> bool:
-    """Store in the trace that the answer is incomplete, and end the turn; return False if the answer is stored.
+    """Store in the trace that the answer is incomplete, and release the lease; return False if the answer is stored.
 
     It may be just then, by a thread whose request has ended meanwhile. If PostgreSQL is down, the turn ends with its
     lease, and the trace gets its outcome by `end_interrupted`.

@@ -38,7 +38,7 @@ def move(conversation: Conversation, state: str, agent: Any = None) -> None:
     if not conversation.may_become(state) and conversation.state != state:
         raise ConversationClosed
     conversation.become(state, agent)
-    fields = ["state", "agent", "state_changed_at", "takeovers", "turns", "escalation_reason", "is_wait_told"]
+    fields = ["state", "agent", "state_changed_at", "takeovers", "queue", "escalation_reason", "is_wait_told"]
     conversation.save(update_fields=fields)
     publish_state(conversation)
 

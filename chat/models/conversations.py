@@ -104,14 +104,14 @@ class Conversation(models.Model):
     )
     contact = models.EmailField(blank=True, help_text="Where the customer is written to if nobody is there.")
     language = models.CharField(max_length=20, blank=True, help_text="The language of the lines that tell of changes.")
-    turns = ArrayField(
+    queue = ArrayField(
         models.UUIDField(),
         default=list,
         editable=False,
-        help_text="Messages being answered: the first has the turn.",
+        help_text="Messages to be answered, one at a time: the first has the lease.",
     )
-    turn_until = models.DateTimeField(
-        null=True, editable=False, help_text="When the first turn ends if its holder has died."
+    lease_until = models.DateTimeField(
+        null=True, editable=False, help_text="When the lease of the first ends if its process has died."
     )
     created_at = models.DateTimeField(auto_now_add=True)
     last_message_at = models.DateTimeField(default=timezone.now)
@@ -165,8 +165,8 @@ class Conversation(models.Model):
         self.is_wait_told = False
         if state == self.State.PERSON:
             self.takeovers += 1
-            if self.turns and self._has_question():
-                self.turns = self.turns[1:]  # what the bot is answering is dropped, so that nobody waits for it
+            if self.queue and self._has_question():
+                self.queue = self.queue[1:]  # what the bot is answering is dropped, so that nobody waits for it
 
     def _has_question(self) -> bool:
         """Return whether the customer wrote last; who has the turn then has stored their message, and is answered."""

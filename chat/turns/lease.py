@@ -1,4 +1,4 @@
-"""A message's turn in its conversation, which it holds until it is answered, or until its lease ends."""
+"""A message's lease of its conversation, held until it is answered: no other message is answered meanwhile."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -14,11 +14,11 @@ from common.sql.rows import Statement
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.03, 0.25
 _RENEW = """
-UPDATE chat_conversation SET turn_until = clock_timestamp() + %s
+UPDATE chat_conversation SET lease_until = clock_timestamp() + %s
 FROM (
     SELECT conversation.id FROM chat_conversation conversation
     JOIN unnest(%s::bigint[], %s::uuid[]) AS lease (id, token)
-        ON lease.id = conversation.id AND lease.token = conversation.turns[1]
+        ON lease.id = conversation.id AND lease.token = conversation.queue[1]
     FOR UPDATE OF conversation SKIP LOCKED  -- one that is being changed does not hold up the others
 ) AS held
 WHERE chat_conversation.id = held.id
@@ -26,8 +26,8 @@ WHERE chat_conversation.id = held.id
 
 
 @dataclass(frozen=True, kw_only=True)
-class TurnLease:
-    """A message's turn, and what its conversation was like when it came."""
+class ConversationLease:
+    """A message's lease of its conversation, and what that was like when the message came."""
 
     token: uuid.UUID
     conversation_id: int | None = None
@@ -46,9 +46,9 @@ class TurnLease:
 
     @property
     def release_statement(self) -> Statement:
-        """The statement that gives the turn to the next message; it ends with its WHERE."""
+        """The statement that releases the lease to the next message; it ends with its WHERE."""
         return (
-            "UPDATE chat_conversation SET turns = array_remove(turns, %s), turn_until = clock_timestamp() + %s "
+            "UPDATE chat_conversation SET queue = array_remove(queue, %s), lease_until = clock_timestamp() + %s "
             "WHERE id = %s",
             [self.token, lease_duration(), self.conversation_id],
         )
@@ -68,18 +68,18 @@ class TurnLease:
         What a person had left unanswered is answered now.
         """
         return (
-            "UPDATE chat_conversation SET unanswered_since = NULL, turns = array_remove(turns, %s), "
-            "turn_until = clock_timestamp() + %s WHERE id = %s AND takeovers = %s AND state <> 'closed' "
+            "UPDATE chat_conversation SET unanswered_since = NULL, queue = array_remove(queue, %s), "
+            "lease_until = clock_timestamp() + %s WHERE id = %s AND takeovers = %s AND state <> 'closed' "
             "RETURNING state",
             [self.token, lease_duration(), self.conversation_id, self.takeovers],
         )
 
 
 def lease_duration() -> timedelta:
-    return timedelta(seconds=settings.FABRA_TURN_LEASE_S)
+    return timedelta(seconds=settings.FABRA_CONVERSATION_LEASE_S)
 
 
-def renew_turns(leases: Sequence[TurnLease]) -> None:
+def renew_leases(leases: Sequence[ConversationLease]) -> None:
     values: list[Any] = [
         lease_duration(), [lease.conversation_id for lease in leases], [lease.token for lease in leases],
     ]  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from django.db import DatabaseError, connection
 
-from chat.turns.lease import TurnLease, lease_duration, renew_turns
+from chat.turns.lease import ConversationLease, lease_duration, renew_leases
 
 logger = logging.getLogger(__name__)
 
@@ -64,17 +64,17 @@ class LeaseRenewal(Generic[Lease]):
             return list(self._held)
 
 
-_turns = LeaseRenewal("Turns", renew_turns)
+_leases = LeaseRenewal("Leases", renew_leases)
 
 
 @contextmanager
-def renewed(lease: TurnLease) -> Iterator[None]:
-    """Renew the turn during the block, however long it takes; a new conversation has no other message yet."""
+def renewed(lease: ConversationLease) -> Iterator[None]:
+    """Renew the lease during the block, however long it takes; a new conversation has no other message yet."""
     if lease.conversation_id is None:
         yield
         return
-    _turns.add(lease)
+    _leases.add(lease)
     try:
         yield
     finally:
-        _turns.discard(lease)
+        _leases.discard(lease)

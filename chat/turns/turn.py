@@ -20,7 +20,7 @@ from chat.models import Conversation, Message, ModelCall
 from chat.providers import Provider
 from chat.providers.extractive import notice_of
 from chat.spending.calls import Spender
-from chat.turns.lease import TurnLease
+from chat.turns.lease import ConversationLease
 from chat.turns.resolve_context import chat_context
 from chat.turns.running import Stopping
 from chat.turns.thread import ClientThread
@@ -197,7 +197,7 @@ class Turn:
     """By the event loop's clock, in seconds."""
     message: Message
     """The user's message."""
-    lease: TurnLease
+    lease: ConversationLease
     """The message's turn in its conversation, which has an id by now."""
     reservation: BudgetReservation | None = None
     """The reservation of what the answer may cost, until it is settled."""

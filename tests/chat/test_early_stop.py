@@ -85,7 +85,7 @@ def is_stopped(result: Answer, talk: Conversation) -> bool:
 def test_a_long_assembly_keeps_its_turn(
     assembly: Assembly, talk: Conversation, small: ModelServer, settings: Any
 ) -> None:
-    settings.FABRA_TURN_LEASE_S, assembly.takes_s = 0.6, 1.5
+    settings.FABRA_CONVERSATION_LEASE_S, assembly.takes_s = 0.6, 1.5
 
     async def ask() -> None:
         first = asyncio.ensure_future(answer(of(talk, "Two?")))
@@ -198,7 +198,7 @@ def test_what_waits_while_a_person_takes_over_reaches_them_in_its_order(
         tasks: list[asyncio.Future[Any]] = []
         for number in numbers:
             tasks.append(asyncio.ensure_future(answer(of(talk, f"Number {number}?"))))
-            while len((await Conversation.objects.aget()).turns) < len(tasks):  # noqa: ASYNC110
+            while len((await Conversation.objects.aget()).queue) < len(tasks):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         await until(lambda: assembly.asked if is_assembling else small.requests)
         await sync_to_async(actions.assign)(talk.pk, kim)
@@ -277,7 +277,7 @@ def test_a_first_message_that_was_sent_twice_is_stopped_while_it_waits_for_its_a
         await until(lambda: small.requests)
         second = asyncio.ensure_future(answer(question))
         async with asyncio.timeout(60):
-            while len((talk := await Conversation.objects.aget()).turns) < 2:  # noqa: ASYNC110
+            while len((talk := await Conversation.objects.aget()).queue) < 2:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         stop_here(talk.pk)
         await first

@@ -372,14 +372,16 @@ def test_what_another_tab_said_meanwhile_follows(bot: None, client: Client, site
 def test_nothing_is_joined_while_the_bot_answers(client: Client, site: Site) -> None:
     visitor = site.session(client)
     busy = Conversation.objects.create(
-        user_id=visitor["user_id"], turns=["00000000-0000-0000-0000-000000000001"],
-        turn_until=timezone.now() + timedelta(seconds=10),
+        user_id=visitor["user_id"], queue=["00000000-0000-0000-0000-000000000001"],
+        lease_until=timezone.now() + timedelta(seconds=10),
     )  # fmt: skip
     with pytest.raises(StillAnswering):
         join(visitor["user_id"], "user_123")
     assert code_of(site.begin(client, session=visitor["session"], user_token=site.token())) == (409, "still_answering")
     assert not JoinedVisitor.objects.exists()
-    Conversation.objects.filter(pk=busy.pk).update(turn_until=timezone.now() - timedelta(seconds=1))  # its process died
+    Conversation.objects.filter(pk=busy.pk).update(
+        lease_until=timezone.now() - timedelta(seconds=1)
+    )  # its process died
     assert join(visitor["user_id"], "user_123") == 1
 
 

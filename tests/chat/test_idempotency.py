@@ -295,7 +295,7 @@ class TestChat:
         async_to_sync(leave)()
         assert (Trace.objects.get().error_code, small.requests) == ("client_disconnected", [])
         assert not IdempotentRequest.objects.exists()
-        assert Conversation.objects.get().turns == []
+        assert Conversation.objects.get().queue == []
 
     def test_the_second_of_two_at_once_waits_for_the_answer(self, small: ModelServer) -> None:
         small.delay_s = 0.5
@@ -324,7 +324,7 @@ class TestChat:
         self, small: ModelServer, post: Any, settings: Any, is_answered: bool
     ) -> None:
         """The message is stored and counted, and its answer may be; the row has the lease of a process that is gone."""
-        settings.FABRA_TURN_LEASE_S = 0.5
+        settings.FABRA_CONVERSATION_LEASE_S = 0.5
         post("/chat", CHAT)
         if is_answered:
             IdempotentRequest.objects.update(status=None, leased_until=timezone.now())
@@ -352,7 +352,7 @@ class TestChat:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_claim_is_not_renewed_for_ever(settings: Any) -> None:
-    settings.FABRA_TURN_LEASE_S = 0.3
+    settings.FABRA_CONVERSATION_LEASE_S = 0.3
     key = RequestKey(digest="d", fingerprint="f")
     claim = take(key)
     assert isinstance(claim, RequestClaim)
@@ -362,7 +362,7 @@ def test_a_claim_is_not_renewed_for_ever(settings: Any) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_lease_is_renewed_while_its_request_runs(settings: Any) -> None:
-    settings.FABRA_TURN_LEASE_S = 0.3
+    settings.FABRA_CONVERSATION_LEASE_S = 0.3
     key = RequestKey(digest="d" * 64, fingerprint="f" * 64)
     claim = take(key)
     assert isinstance(claim, RequestClaim)

@@ -64,7 +64,7 @@ def kill_in_mid_answer(web: Processes, model: ModelServer) -> Trace:
         assert asked.result(30) is None
     model.reset()
     a_moment_ago = timezone.now() - timedelta(seconds=1)
-    Conversation.objects.update(turn_until=a_moment_ago)
+    Conversation.objects.update(lease_until=a_moment_ago)
     IdempotentRequest.objects.update(leased_until=a_moment_ago)
     trace = Trace.objects.get()
     assert (trace.state, IdempotentRequest.objects.get().status) == ("assembled", None)
@@ -89,9 +89,9 @@ def test_what_nobody_repeats_gets_its_outcome_by_the_sweep(web: Processes, model
     trace = kill_in_mid_answer(web, model)
     assert end_interrupted() == 0  # it may have begun just now
     Trace.objects.update(created_at=timezone.now() - timedelta(minutes=2))
-    Conversation.objects.update(turn_until=timezone.now() + timedelta(seconds=10))
+    Conversation.objects.update(lease_until=timezone.now() + timedelta(seconds=10))
     assert end_interrupted() == 0  # it is still being answered
-    Conversation.objects.update(turn_until=timezone.now() - timedelta(seconds=1))
+    Conversation.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     with pytest.raises(RateLimited):
         async_to_sync(admit)(CHAT["user_id"], None)
     assert end_interrupted() == 1

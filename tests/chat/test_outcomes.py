@@ -104,7 +104,7 @@ def test_a_client_that_leaves_while_the_answer_is_stored_leaves_it_an_answer(sma
     assert (trace.state, trace.error_code, trace.answer) == ("answered", "", small.text)
     assert Message.objects.get(role="assistant").trace_id == trace.pk
     assert ModelCall.objects.count() == 1
-    assert Conversation.objects.get().turns == []
+    assert Conversation.objects.get().queue == []
 
 
 async def _whole(turn: Turn) -> list[Any]:
@@ -142,7 +142,7 @@ def test_of_an_answer_and_a_failure_at_once_the_first_counts(small: ModelServer,
     assert Message.objects.filter(role="assistant").count() == (1 if is_answered else 0)
     assert (told["answer"] is not None, told["failure"]) == (is_answered, not is_answered)
     assert ModelCall.objects.count() == 1
-    assert Conversation.objects.get().turns == []
+    assert Conversation.objects.get().queue == []
 
 
 def test_what_a_call_cost_stays_where_its_conversation_is_deleted_meanwhile(small: ModelServer) -> None:

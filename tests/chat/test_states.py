@@ -82,7 +82,7 @@ def test_nothing_is_said_in_a_conversation_that_is_closed(small: ModelServer, ki
     assert [message.role for message in Message.objects.order_by("pk")] == ["user", "notice"]
     trace = Trace.objects.get()
     assert (trace.state, trace.error_code) == ("failed", "conversation_closed")
-    assert Conversation.objects.get().turns == []
+    assert Conversation.objects.get().queue == []
 
 
 def test_of_an_answer_that_comes_later_the_state_is_told_too(small: ModelServer, kim: User) -> None:

@@ -465,7 +465,7 @@ def test_however_they_race_the_bot_is_silent_while_a_person_holds_it(
         assert not (is_held and message.role == "assistant")
         asked += [message.text] if message.role == "user" else []
     assert len(asked) == 11  # nothing is lost, and nothing stored twice
-    assert Conversation.objects.get().turns == []
+    assert Conversation.objects.get().queue == []
 
 
 def _disconnect() -> None:

@@ -56,7 +56,7 @@ def lines(conversation: int) -> list[tuple[str, str]]:
 
 
 def queue(conversation: int) -> list[uuid.UUID]:
-    return Conversation.objects.get(pk=conversation).turns
+    return Conversation.objects.get(pk=conversation).queue
 
 
 def test_messages_at_once_are_answered_in_their_order(small: ModelServer) -> None:
@@ -92,7 +92,7 @@ def test_a_second_message_waits_also_for_the_first_of_the_conversation(small: Mo
 
 def test_other_conversations_do_not_wait(small: ModelServer) -> None:
     one, two = begun(small), begun(small)
-    Conversation.objects.filter(pk=one).update(turns=[uuid.uuid4()], turn_until=timezone.now() + timedelta(hours=1))
+    Conversation.objects.filter(pk=one).update(queue=[uuid.uuid4()], lease_until=timezone.now() + timedelta(hours=1))
     assert ask(question("Two?", two))[0].response == small.text
 
 
@@ -127,27 +127,27 @@ def test_who_goes_away_while_waiting_is_not_waited_for(small: ModelServer) -> No
 
 
 def test_a_crash_frees_the_turn_and_the_queue_behind_it(small: ModelServer, settings: Any) -> None:
-    settings.FABRA_TURN_LEASE_S = 0.3
+    settings.FABRA_CONVERSATION_LEASE_S = 0.3
     conversation = begun(small)
     dead = [uuid.uuid4(), uuid.uuid4()]
-    Conversation.objects.filter(pk=conversation).update(turns=dead, turn_until=timezone.now() + timedelta(seconds=0.3))
+    Conversation.objects.filter(pk=conversation).update(queue=dead, lease_until=timezone.now() + timedelta(seconds=0.3))
     answers = ask(question("Two?", conversation), question("Three?", conversation))
     assert [answer.response for answer in answers] == [small.text] * 2
     assert [text for role, text in lines(conversation) if role == "user"] == ["One?", "Two?", "Three?"]
-    Conversation.objects.filter(pk=conversation).update(turns=dead[:1], turn_until=timezone.now() - timedelta(hours=1))
+    Conversation.objects.filter(pk=conversation).update(queue=dead[:1], lease_until=timezone.now() - timedelta(hours=1))
     assert ask(question("Four?", conversation))[0].response == small.text
 
 
 def test_a_long_answer_keeps_its_turn(small: ModelServer, settings: Any) -> None:
     conversation = begun(small)
-    settings.FABRA_TURN_LEASE_S, small.delay_s = 0.6, 1.5
+    settings.FABRA_CONVERSATION_LEASE_S, small.delay_s = 0.6, 1.5
     ask(question("Two?", conversation), question("Three?", conversation))
     assert [role for role, _ in lines(conversation)] == ["user", "assistant"] * 3
     assert len(small.requests[-1]["messages"]) == 6
 
 
 def test_leases_are_renewed_only_while_some_are_held(settings: Any) -> None:
-    settings.FABRA_TURN_LEASE_S = 0.1
+    settings.FABRA_CONVERSATION_LEASE_S = 0.1
     renewals: list[list[str]] = []
     leases: LeaseRenewal[str] = LeaseRenewal("Some", lambda held: renewals.append(list(held)))
     for name in ("first", "second"):
@@ -160,7 +160,7 @@ def test_leases_are_renewed_only_while_some_are_held(settings: Any) -> None:
 def test_waiting_ends_with_the_requests_deadline(small: ModelServer, settings: Any) -> None:
     conversation = begun(small)
     Conversation.objects.filter(pk=conversation).update(
-        turns=[uuid.uuid4()], turn_until=timezone.now() + timedelta(hours=1)
+        queue=[uuid.uuid4()], lease_until=timezone.now() + timedelta(hours=1)
     )
     settings.FABRA_CHAT_DEADLINE_S = 0.3
     refused = ask(question("Two?", conversation))[0]

@@ -55,9 +55,9 @@ def test_one_row_that_is_refused_takes_the_others_with_it() -> None:
 
 def test_a_time_from_now_is_by_the_clock_of_postgresql() -> None:
     conversation = Conversation(user_id="ana")
-    conversation.turn_until = FromNow(timedelta(minutes=3))  # type: ignore[assignment]
+    conversation.lease_until = FromNow(timedelta(minutes=3))  # type: ignore[assignment]
     assert write_together(conversation)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT turn_until - clock_timestamp() FROM chat_conversation WHERE id = %s", [conversation.pk])
+        cursor.execute("SELECT lease_until - clock_timestamp() FROM chat_conversation WHERE id = %s", [conversation.pk])
         left = cursor.fetchone()[0]
     assert timedelta(minutes=2) < left <= timedelta(minutes=3)
