@@ -113,7 +113,7 @@ def test_an_assembly_is_stopped_and_leaves_nothing(assembly: Assembly, talk: Con
 
     assert is_stopped(async_to_sync(ask)(), talk)
     talk.refresh_from_db()
-    assert (lines(talk), talk.turns, Trace.objects.count(), small.requests) == ([], [], 0, [])
+    assert (lines(talk), talk.queue, Trace.objects.count(), small.requests) == ([], [], 0, [])
 
 
 def test_a_message_that_waits_for_its_turn_is_stopped_with_the_answer_before_it(
@@ -136,7 +136,7 @@ def test_a_message_that_waits_for_its_turn_is_stopped_with_the_answer_before_it(
     assert is_stopped(second, talk)
     assert assembly.asked == ["Two?"]
     talk.refresh_from_db()
-    assert (lines(talk), talk.turns) == ([("user", "Two?"), ("assistant", "")], [])
+    assert (lines(talk), talk.queue) == ([("user", "Two?"), ("assistant", "")], [])
 
 
 def test_a_stop_just_before_the_model_is_asked_is_heeded(
@@ -211,7 +211,7 @@ def test_what_waits_while_a_person_takes_over_reaches_them_in_its_order(
     said = [text for role, text in lines(talk) if role == "user"]
     assert said == [*(f"Number {number}?" for number in numbers), "Are you there?"]
     talk.refresh_from_db()
-    assert (talk.turns, assembly.asked) == ([], ["Number 2?"])
+    assert (talk.queue, assembly.asked) == ([], ["Number 2?"])
     assert len(small.requests) == (0 if is_assembling else 1)
 
 
