@@ -28,9 +28,9 @@ class ChatConfig(app_config.BotAppConfig):
             check_rewrite,
         )
         from chat.conversations.kept_values import keep_conversation
+        from chat.cost_budgets import warnings as budget_warnings
         from chat.gaps.grouping import forget
         from chat.idempotency.purge import STORE
-        from chat.limits import budget_warnings
         from chat.retention import KINDS, STAYS
         from common.retention import retain, stays
         from contexts.evidence import NEUTRAL_FLAGS

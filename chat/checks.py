@@ -8,7 +8,7 @@ from django.utils.module_loading import import_string
 
 from chat.bots.defaults import wrong_bot
 from chat.conversations.rewriting import MODEL
-from chat.limits.budget_settings import wrong_budgets
+from chat.cost_budgets.configured import wrong_budgets
 from chat.providers.chain import EXTRACTIVE
 from chat.providers.of_settings import wrong_models
 from chat.turns.resolve_context import chat_context

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 STATUS: list[tuple[type[Exception], int]] = [
     (RateLimited, 429),
     # Not 429: clients would try again by themselves, and no budget comes back within their patience.
-    (chat_errors.BudgetExhausted, 402),
+    (chat_errors.CostBudgetExhausted, 402),
     (chat_errors.KeyForbidden, 403),
     (chat_errors.UserTokenRefused, 401),
     (chat_errors.AgentForbidden, 403),
@@ -85,7 +85,7 @@ def describe(error: Exception) -> tuple[int, str, str]:
 def headers_of(error: Exception) -> dict[str, str]:
     if isinstance(error, RateLimited):
         return error.admission.headers() | {"Retry-After": str(error.admission.retry_after_s)}
-    if isinstance(error, chat_errors.IdempotencyInProgress | chat_errors.BudgetExhausted):
+    if isinstance(error, chat_errors.IdempotencyInProgress | chat_errors.CostBudgetExhausted):
         return {"Retry-After": str(error.retry_after_s)}
     if isinstance(error, FreshnessViolation):
         return freshness_headers(error.report)

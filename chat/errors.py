@@ -10,7 +10,7 @@ from common.errors import FabraError, InvalidInput, NotFound, Unavailable
 
 
 class BudgetLimit(Protocol):
-    """A budget as far as its error describes it; see chat.limits.budget."""
+    """A budget as far as its error describes it; see chat.cost_budgets.budget."""
 
     @property
     def scope(self) -> str: ...
@@ -193,7 +193,7 @@ class BulkBusy(Unavailable):
     code = "bulk_busy"
 
 
-class BudgetExhausted(Unavailable):
+class CostBudgetExhausted(Unavailable):
     """The budget for answers is used up."""
 
     code = "budget_exhausted"

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from asgiref.sync import async_to_sync
 
 from chat.conversations import summaries
+from chat.cost_budgets import reservations
 from chat.dispatch import enqueue_due_gaps, enqueue_gap
 from chat.engine import gap_questions, interrupted, unanswered
 from chat.gaps import decisions, grouping
 from chat.handover import endings
-from chat.limits import budgets
 from chat.limits.key_use import store_use
 from chat.spending import sums
 from common.bot_task import bot_task
@@ -34,7 +34,7 @@ def roll_up_spending() -> None:
 @bot_task
 def recount_budgets() -> None:
     """Sum up anew what is spent of the budgets that many share."""
-    async_to_sync(budgets.recount)()
+    async_to_sync(reservations.recount)()
 
 
 @bot_task

@@ -27,8 +27,8 @@ BESIDE_THE_LAYERS = {"bot_template", "demo", "management", "migrations", "sample
 STEPS = tuple(
     f"chat.{folder}."
     for folder in (
-        "bots", "conversations", "engine", "grounding", "idempotency", "limits", "live", "phrases", "providers",
-        "small_talk", "spending", "turns",
+        "bots", "conversations", "cost_budgets", "engine", "grounding", "idempotency", "limits", "live", "phrases",
+        "providers", "small_talk", "spending", "turns",
     )
 )  # fmt: skip
 """The folders in which an answer's steps lie."""

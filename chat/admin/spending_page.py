@@ -5,7 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from chat.limits.budget_settings import states
+from chat.cost_budgets.configured import states
 from chat.models import Purpose
 from chat.spending.sums import USER_DAYS, Spending, Spent, spending_of
 from common.admin.charts import Series, bar_chart

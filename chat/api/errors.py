@@ -6,13 +6,13 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from chat.error_descriptions import describe, error_body, headers_of
-from chat.errors import BudgetExhausted
+from chat.errors import CostBudgetExhausted
 from common.text import storable
 from events import errors as event_errors
 
 
 def _more_of(error: Exception) -> dict[str, Any]:
-    if isinstance(error, BudgetExhausted):
+    if isinstance(error, CostBudgetExhausted):
         budget = error.budget
         return {"budget": budget.scope, "period": budget.period, "resets_at": budget.resets_at.isoformat()}
     if not isinstance(error, event_errors.BatchRefused):

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import connection, transaction
 
 from chat.conversations.transcript import complete, fitting, lines_of
-from chat.errors import BudgetExhausted, ModelError
+from chat.errors import CostBudgetExhausted, ModelError
 from chat.models import Purpose
 from chat.providers import Provider, get_provider
 from chat.spending.calls import Spender, usage_with_cost
@@ -82,7 +82,7 @@ async def rewrite(message: str, turns: Sequence[PastTurn], spender: Spender) -> 
             found = await _ask(provider, message, turns, spender)
     except TimeoutError:
         found = Rewriting(model=provider.model, error="rewrite_timeout")
-    except (ModelError, BudgetExhausted) as error:
+    except (ModelError, CostBudgetExhausted) as error:
         found = Rewriting(model=provider.model, error=error.code)
     if found.error:
         logger.warning("A follow-up is searched for as typed: %s.", found.error)

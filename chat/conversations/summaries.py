@@ -10,7 +10,7 @@ from django.db import transaction
 from chat.conversations.history import read_turns
 from chat.conversations.transcript import complete, fitting, lines_of
 from chat.dispatch import enqueue_summary
-from chat.errors import BudgetExhausted, ModelError
+from chat.errors import CostBudgetExhausted, ModelError
 from chat.models import ApiKey, Conversation, ConversationSummary, Purpose
 from chat.providers import Provider, get_provider
 from chat.spending.calls import Spender, usage_with_cost
@@ -100,7 +100,7 @@ def summarise(
             payer = ApiKey.objects.filter(pk=key).first() if key is not None else None
             spender = Spender(user_id=conversation.user_id, tier=tier, key=payer, context=context)
             answer = async_to_sync(_summary_of)(provider, SEPARATOR.join(lines), spender)
-        except (ModelError, BudgetExhausted, TimeoutError) as error:
+        except (ModelError, CostBudgetExhausted, TimeoutError) as error:
             code = error.code if isinstance(error, FabraError) else "timeout"
             logger.warning("The conversation %d has no summary of its old turns: %s.", conversation_id, code)
             return None

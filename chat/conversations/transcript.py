@@ -42,7 +42,7 @@ def fitting(parts: Sequence[str], beside: str, answer_tokens: int, provider: Pro
 async def complete(
     provider: Provider, purpose: Purpose, instructions: str, text: str, *, max_tokens: int, spender: Spender
 ) -> UnsettledAnswer:
-    """Return what the model answers; raise ModelError or BudgetExhausted. See `chat.turns.costs.ask_within_budgets`."""
+    """Return what the model answers; raise ModelError or CostBudgetExhausted: see `ask_within_budgets`."""
     messages = [{"role": "system", "content": instructions}, {"role": "user", "content": text}]
     return await ask_within_budgets(
         provider, spender, Prompt(messages=messages, max_tokens=max_tokens, purpose=purpose)

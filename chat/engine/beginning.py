@@ -18,7 +18,7 @@ from chat.engine.records import MESSAGE_SENT, SentBefore, StoredQuestion, write_
 from chat.engine.replay import answer_sent_before, stored_answer
 from chat.engine.results import stopped_answer
 from chat.engine.stopping import listen
-from chat.errors import BudgetExhausted, ConversationConflict
+from chat.errors import ConversationConflict, CostBudgetExhausted
 from chat.limits.admission import Admission, RateLimited, uncounted
 from chat.limits.configured import current_limits
 from chat.limits.messages import admit, admit_to_person, refund
@@ -95,7 +95,7 @@ async def _accept(question: Question, stopping: Stopping) -> Turn | Answered:
         )  # fmt: skip
         try:
             return await _in_turn(arrival)
-        except BudgetExhausted:
+        except CostBudgetExhausted:
             raise  # it counts: whoever has no budget left may not have contexts assembled without end
         except Exception:
             await refund(admission)

@@ -17,9 +17,9 @@ from chat.conversations.open_questions import open_questions
 from chat.dispatch import enqueue_answer
 from chat.engine.answering import answer
 from chat.errors import (
-    BudgetExhausted,
     ConversationConflict,
     ConversationNotFound,
+    CostBudgetExhausted,
     HandoverOff,
     KeyForbidden,
     UserTokenRefused,
@@ -116,8 +116,8 @@ async def answer_last(conversation_id: int) -> bool:
             await answer(question)
     except (ConversationConflict, ConversationNotFound):
         return False
-    except BudgetExhausted:  # which a period ends, and no minutes; POST /chat would have said so at once
-        logger.warning("The message %d is not answered: %s", last.pk, BudgetExhausted.code)
+    except CostBudgetExhausted:  # which a period ends, and no minutes; POST /chat would have said so at once
+        logger.warning("The message %d is not answered: %s", last.pk, CostBudgetExhausted.code)
         await sync_to_async(give_up)(conversation_id)
         return False
     except _FINAL as error:

@@ -10,9 +10,9 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DatabaseError
 
-from chat.errors import BudgetExhausted
-from chat.limits.budget_settings import budgets_of
-from chat.limits.budgets import BudgetReservation, reserve, settle
+from chat.cost_budgets.configured import budgets_of
+from chat.cost_budgets.reservations import BudgetReservation, reserve, settle
+from chat.errors import CostBudgetExhausted
 from chat.models import ModelCall
 from chat.providers import Completion, Prompt, Provider, whole_answer
 from chat.providers.chain import EXTRACTIVE
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 async def reserve_call(provider: Provider, spender: Spender, prompt: Prompt) -> BudgetReservation | None:
-    """Reserve the most that a model's answer may cost; None where no budget is set. Raise BudgetExhausted."""
+    """Reserve the most that a model's answer may cost; None where no budget is set. Raise CostBudgetExhausted."""
     budgets = budgets_of(spender) if provider.models else []
     if not budgets:
         return None
@@ -35,13 +35,13 @@ async def reserve_call(provider: Provider, spender: Spender, prompt: Prompt) -> 
 async def within_budgets(
     provider: Provider, spender: Spender, prompt: Prompt
 ) -> tuple[Provider, BudgetReservation | None]:
-    """Return who answers, with the reservation of what that may cost; raise BudgetExhausted.
+    """Return who answers, with the reservation of what that may cost; raise CostBudgetExhausted.
 
     With FABRA_MODEL_FALLBACK passages are quoted where a budget is used up.
     """
     try:
         return provider, await reserve_call(provider, spender, prompt)
-    except BudgetExhausted:
+    except CostBudgetExhausted:
         if settings.FABRA_MODEL_FALLBACK != EXTRACTIVE:
             raise
         return ExtractiveProvider(BUDGET_EXHAUSTED), None
@@ -65,7 +65,7 @@ class UnsettledAnswer:
 async def ask_within_budgets(provider: Provider, spender: Spender, prompt: Prompt) -> UnsettledAnswer:
     """Have a model answer a prompt that is not a message's; the caller stores the rows, and then settles.
 
-    Raise ModelError or BudgetExhausted, and then nothing is left to be settled.
+    Raise ModelError or CostBudgetExhausted, and then nothing is left to be settled.
     """
     reservation = await reserve_call(provider, spender, prompt)
     try:

@@ -13,9 +13,9 @@ from django.conf import settings
 from chat.access.callers import Caller
 from chat.bots.known import BotConfig
 from chat.citations import Citation, link_absolutely
+from chat.cost_budgets.reservations import BudgetReservation
 from chat.errors import DeadlineExceeded, InvalidMessage, MessageTooLong
 from chat.limits.admission import Admission
-from chat.limits.budgets import BudgetReservation
 from chat.models import Conversation, Message, ModelCall
 from chat.providers import Provider
 from chat.providers.extractive import notice_of

@@ -8,8 +8,8 @@ import pytest
 from asgiref.sync import async_to_sync
 
 from chat.conversations.summaries import summarise
-from chat.limits.budget_settings import budgets_of
-from chat.limits.budgets import reserve
+from chat.cost_budgets.configured import budgets_of
+from chat.cost_budgets.reservations import reserve
 from chat.models import ApiKey, Message, ModelCall, ModelProvider
 from chat.providers.configured import ModelConfig
 from chat.spending.calls import Spender, most_usd

@@ -11,13 +11,12 @@ from django.db import connection
 from django.utils import timezone
 
 from chat.checks import check_budgets
+from chat.cost_budgets import counters, reservations
+from chat.cost_budgets.budget import Budget
+from chat.cost_budgets.configured import budgets_of
+from chat.cost_budgets.reservations import BudgetReservation, recount, reserve, settle
 from chat.engine.beginning import begin
-from chat.errors import BudgetExhausted
-from chat.limits import budget_counters as counters
-from chat.limits import budgets
-from chat.limits.budget import Budget
-from chat.limits.budget_settings import budgets_of
-from chat.limits.budgets import BudgetReservation, recount, reserve, settle
+from chat.errors import CostBudgetExhausted
 from chat.models import ApiKey, Message, ModelCall, ReservedCost
 from chat.spending.calls import Spender
 from chat.turns.turn import Question, Turn
@@ -31,7 +30,7 @@ ANA = Spender(user_id="ana", tier="free")
 
 @pytest.fixture(autouse=True)
 def nothing_missed() -> None:
-    budgets._missed.clear()
+    reservations._missed.clear()
 
 
 @pytest.fixture
@@ -46,7 +45,7 @@ def reserve_many(found: list[Budget], usd: str, count: int) -> list[BudgetReserv
         return await asyncio.gather(*(reserve(found, Decimal(usd)) for _ in range(count)), return_exceptions=True)
 
     results = async_to_sync(run)()
-    assert all(isinstance(result, BudgetReservation | BudgetExhausted) for result in results), results
+    assert all(isinstance(result, BudgetReservation | CostBudgetExhausted) for result in results), results
     return [result for result in results if isinstance(result, BudgetReservation)]
 
 
@@ -133,7 +132,7 @@ def test_a_reservation_that_redis_made_without_the_caller_hearing_of_it_ends_by_
     async def reserve_unheard() -> None:
         for _ in range(2):
             reserved = await counters.reserve(dollar, lost.entry, 600_000_000, 60)
-            await budgets._count(reserved.uncounted)
+            await reservations._count(reserved.uncounted)
 
     async_to_sync(reserve_unheard)()
     assert len(reserve_many(dollar, "0.1", 9)) == 4

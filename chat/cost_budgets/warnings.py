@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db import DatabaseError, transaction
 
-from chat.limits.budget import Budget
+from chat.cost_budgets.budget import Budget
 from common.errors import FabraError
 from events.event import AxiomEvent
 from events.handlers import Handler

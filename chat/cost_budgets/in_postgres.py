@@ -11,9 +11,9 @@ from django.db import DatabaseError, transaction
 from django.db.models import Sum
 from django.utils import timezone
 
-from chat.errors import BudgetExhausted
-from chat.limits.budget import Budget
-from chat.limits.budget_warnings import warn
+from chat.cost_budgets.budget import Budget
+from chat.cost_budgets.warnings import warn
+from chat.errors import CostBudgetExhausted
 from chat.models import ReservedCost
 from common.locks import lock_in_transaction
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def reserve(budgets: Sequence[Budget], usd: Decimal) -> str:
-    """Reserve an amount in all budgets, or in none; return the reservation's token. Raise BudgetExhausted."""
+    """Reserve an amount in all budgets, or in none; return the reservation's token. Raise CostBudgetExhausted."""
     subjects = sorted({_subject(budget) for budget in budgets})  # in one order, so that no two wait for each other
     token = uuid.uuid4().hex
     with transaction.atomic():
@@ -30,7 +30,7 @@ def reserve(budgets: Sequence[Budget], usd: Decimal) -> str:
         spent = {budget: budget.spent() for budget in budgets}
         full = [budget for budget in budgets if spent[budget] + reserved(budget) + usd > budget.limit_usd]
         if full:
-            raise BudgetExhausted(full)
+            raise CostBudgetExhausted(full)
         ReservedCost.objects.bulk_create(ReservedCost(subject=subject, token=token, usd=usd) for subject in subjects)
     for budget, spent_usd in spent.items():
         if spent_usd >= budget.warning_usd:

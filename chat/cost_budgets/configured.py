@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
-from chat.limits.budget import DAY, MONTH, Budget
+from chat.cost_budgets.budget import DAY, MONTH, Budget
 from chat.models import ApiKey
 from chat.spending.calls import Spender
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from chat.limits.budget import Budget
+from chat.cost_budgets.budget import Budget
 from common.redis import async_redis, redis_key
 
 COUNTED_FOR_S = 600

@@ -17,12 +17,11 @@ from decimal import Decimal
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
-from chat.errors import BudgetExhausted
-from chat.limits import budget_counters as counters
-from chat.limits import budgets_in_postgres
-from chat.limits.budget import Budget, nano_of
-from chat.limits.budget_settings import shared_budgets
-from chat.limits.budget_warnings import warn
+from chat.cost_budgets import counters, in_postgres
+from chat.cost_budgets.budget import Budget, nano_of
+from chat.cost_budgets.configured import shared_budgets
+from chat.cost_budgets.warnings import warn
+from chat.errors import CostBudgetExhausted
 from common.redis import REDIS_ERRORS
 
 logger = logging.getLogger(__name__)
@@ -45,7 +44,7 @@ class BudgetReservation:
 
 
 async def reserve(budgets: Sequence[Budget], usd: Decimal) -> BudgetReservation | None:
-    """Reserve the most that a call may cost; None where no budget is set. Raise BudgetExhausted."""
+    """Reserve the most that a call may cost; None where no budget is set. Raise CostBudgetExhausted."""
     if not budgets:
         return None
     nano = nano_of(usd)
@@ -57,13 +56,13 @@ async def reserve(budgets: Sequence[Budget], usd: Decimal) -> BudgetReservation 
             reserved = await counters.reserve(budgets, entry, nano, lasts_s)
             if reserved.full:
                 await _warn(reserved.to_warn)
-                raise BudgetExhausted(reserved.full)
+                raise CostBudgetExhausted(reserved.full)
             if not reserved.uncounted:
                 return BudgetReservation(budgets=budgets, nano_usd=nano, entry=entry)
             await _count(reserved.uncounted)
     except REDIS_ERRORS:
         logger.warning("Redis does not answer: PostgreSQL counts the budgets.")
-    token = await sync_to_async(budgets_in_postgres.reserve)(budgets, usd)
+    token = await sync_to_async(in_postgres.reserve)(budgets, usd)
     _missed.update(counters.counter_key(budget) for budget in budgets)
     return BudgetReservation(budgets=budgets, nano_usd=nano, token=token)
 
@@ -77,7 +76,7 @@ async def settle(reservation: BudgetReservation | None, usd: Decimal) -> None:
         return
     budgets = reservation.budgets
     if reservation.token:
-        await sync_to_async(budgets_in_postgres.settle)(reservation.token)
+        await sync_to_async(in_postgres.settle)(reservation.token)
         _missed.update(counters.counter_key(budget) for budget in budgets)
         return
     try:
@@ -115,7 +114,7 @@ async def _count(budgets: Sequence[tuple[Budget, int]]) -> None:
 
 def _known(budget: Budget) -> Decimal:
     """Return what is spent, and what calls may cost that were let in while Redis did not answer."""
-    return budget.spent() + budgets_in_postgres.reserved(budget)
+    return budget.spent() + in_postgres.reserved(budget)
 
 
 async def _warn(budgets: Sequence[Budget]) -> None:
