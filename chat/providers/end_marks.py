@@ -14,6 +14,8 @@ _MARKS = regex.compile(rf"(?:{_MARK}|\s)+")
 _TAG_OR_NAME = regex.compile(r"<[a-z!/]|\b(?:HTML|XML)\b", regex.IGNORECASE)
 """Behind these `</s>` is the end of what is crossed out."""
 _LEADS_ON = ":,=("
+_MOST_CHARS = 400
+"""Of marks at the end."""
 
 
 @dataclass(kw_only=True)
@@ -31,7 +33,7 @@ class EndMarks:
     def split(self, text: str) -> str:
         """Return what is to be shown of the text so far."""
         text = self._held + text
-        found = _RUN.search(text) if "<" in text else None
+        found = _RUN.search(text, max(0, len(text) - _MOST_CHARS)) if "<" in text else None
         shown, self._held = (text[: found.start()], found.group()) if found else (text, "")
         self._shown.append(shown)
         return shown

@@ -20,6 +20,8 @@ class LaterThinking:
     thoughts: list[str] = field(default_factory=list)
     _held: str = ""
     """Text that may be the beginning of a mark, or a block that is not closed yet."""
+    _searched: int = 0
+    """How much of such a block has been searched for its end."""
     _fence: str = ""
     """What has opened the code of now."""
     _is_in_line: bool = False
@@ -34,6 +36,7 @@ class LaterThinking:
                 if end is None:
                     self._held = text
                     break
+                self._searched = 0
                 if end:
                     text = text[end:]
                     continue
@@ -60,7 +63,8 @@ class LaterThinking:
     def _end_of_block(self, text: str, opening: ThinkingMark) -> int | None:
         """Keep the block that the text begins with, and return where it ends; 0 for none, None if it is still open."""
         start = len(opening.text)
-        closing = opening.closing.search(text, start)
+        closing = opening.closing.search(text, max(start, self._searched))
+        self._searched = closing.start() if closing else len(text) - opening.longest_closing
         if closing is None:
             return None
         thought, rest = text[start : closing.start()], text[closing.end() :]
