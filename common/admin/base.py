@@ -2,15 +2,12 @@
 
 import functools
 import json
-import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
 from django.db import connection, models
 from django.http import HttpRequest, HttpResponse
@@ -22,8 +19,6 @@ from common.admin.html import one_line
 from common.admin.permissions import GuardedAdmin
 from common.models import Definition
 from common.sql.estimates import approximate_count
-
-_YEAR = re.compile("0*[1-9][0-9]{0,3}")
 
 
 class EstimatedPaginator(Paginator):  # type: ignore[type-arg]
@@ -77,19 +72,7 @@ class ListAdmin(GuardedAdmin, ModelAdmin):
             for name, values in request.GET.lists():
                 query.setlist(name, [value.replace("\x00", "") for value in values])
             request.GET = query  # type: ignore[assignment]
-        self._check_values(request)
         return super().changelist_view(request, extra_context)
-
-    def _check_values(self, request: HttpRequest) -> None:
-        """Raise BadRequest for years and keys of rows that cannot be, which Django finds out in the query only."""
-        for name, values in request.GET.lists():
-            if not {"year", "iso_year"}.isdisjoint(name.split("__")) and not all(map(_YEAR.fullmatch, values)):
-                raise BadRequest("A year has one to four digits.")
-        for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
-            try:
-                self.opts.pk.to_python(key)  # type: ignore[union-attr]
-            except ValidationError:
-                raise BadRequest("A row that is chosen for an action has no such key.") from None
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         form = context["adminform"]
