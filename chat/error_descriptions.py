@@ -72,7 +72,7 @@ def describe(error: Exception) -> tuple[int, str, str]:
         return 413, "request_too_large", "The request's body is too large."
     if isinstance(error, SuspiciousOperation):
         return 400, "invalid_request", "The request has too many fields, or is not one that a client would send."
-    if isinstance(error, DataError):
+    if isinstance(error, DataError | UnicodeEncodeError):  # the latter for a lone surrogate
         return 400, "invalid_input", "A value cannot be stored or compared: it is too long, too large or malformed."
     if isinstance(error, DatabaseError):
         logger.error("PostgreSQL failed: %s", type(error).__name__)

@@ -18,6 +18,8 @@ from common.validation import to_json
 _SIGNIFICANT = 1e16
 """PostgreSQL's jsonb writes a float from here on without a fraction, so that it is read as a whole number."""
 
+_FINE_UNITS = ("ns", "ps", "fs", "as")
+
 
 class NotStorable(Exception):
     """The value has no form in JSON; the message is a sentence about it."""
@@ -70,6 +72,8 @@ def _scalar(value: Any) -> Any:
             raise NotStorable(f"{value} is not a finite number.")
         return str(value)
     if isinstance(value, date | time):
+        if value != value:  # NaT, which pandas has where a time is missing
+            raise NotStorable(f"{type(value).__name__} is no time.")
         check_offset(value)
         return value.isoformat()
     if isinstance(value, timedelta):
@@ -128,9 +132,23 @@ def is_numpy(value: Any) -> bool:
 
 def _without_numpy(value: Any) -> Any:
     """Return the Python number or list of a NumPy value; raise NotStorable where there is none."""
-    found = value.tolist()  # of a scalar, its number
+    found = (_time_of_python(value) if value.dtype.kind in "mM" else value).tolist()  # of a scalar, its number
     if is_numpy(found):
         raise NotStorable(f"{type(value).__name__} has no form in JSON.")
+    return found
+
+
+def _time_of_python(value: Any) -> Any:
+    """Return times or durations in a unit that Python has: NumPy gives others as bare numbers, such as nanoseconds."""
+    numpy = sys.modules["numpy"]
+    kind, (unit, _) = value.dtype.kind, numpy.datetime_data(value.dtype)
+    if kind == "m" and unit in ("Y", "M", "generic"):
+        raise NotStorable("A duration needs a unit of fixed length, such as seconds.")
+    if unit not in _FINE_UNITS:
+        return value
+    found = value.astype(f"{kind}8[us]")
+    if ((found != value) & ~numpy.isnat(value)).any():
+        raise NotStorable("A time or duration must have whole microseconds.")
     return found
 
 

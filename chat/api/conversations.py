@@ -16,12 +16,13 @@ from chat.access.permissions import CHAT_AS_USER
 from chat.api import conversation_examples as examples
 from chat.api import conversation_shapes as shapes
 from chat.api import openapi
+from chat.api.auth import caller_of
 from chat.api.base import APIView, AsyncAPIView, ListAPIView, extend_schema
 from chat.api.chat import AnyAccept
 from chat.api.identity import MayConverse, bot_of, user_of
 from chat.api.pagination import KeysetPagination
 from chat.api.serializers import ErrorSerializer
-from chat.conversations.export import as_json, as_markdown
+from chat.conversations.export import as_json, as_markdown, messages_of
 from chat.conversations.management import conversation_of, delete_conversation, rename, search_conversations
 from chat.engine.stopping import stop_answers
 from chat.live.bodies import message_body
@@ -119,7 +120,7 @@ class MessagesView(APIView):
         conversation = conversation_of(user_of(request), conversation_id, bot_of(request))
         after, before = _message_id(request, "after"), _message_id(request, "before")
         size = KeysetPagination().get_page_size(request) or 0
-        with_html = _is_yes(request, "html")
+        with_html, indexes = _is_yes(request, "html"), caller_of(request).indexes
         found = Message.objects.filter(conversation=conversation.pk).select_related("author").defer("embedding")
         found = found if before is None else found.filter(pk__lt=before)
         if after is not None:
@@ -137,7 +138,8 @@ class MessagesView(APIView):
             )
         }
         messages = [
-            message_body(row, with_html=with_html, request=request) | {"feedback": given.get(row.pk)} for row in rows
+            message_body(row, with_html=with_html, request=request, indexes=indexes) | {"feedback": given.get(row.pk)}
+            for row in rows
         ]
         return Response(
             {
@@ -170,11 +172,12 @@ class ExportView(AsyncAPIView):
             raise InvalidInput("as must be json or markdown.")
         conversation = await sync_to_async(conversation_of)(user_of(request), conversation_id, bot_of(request))
         pieces: AsyncIterator[str]
+        messages = messages_of(conversation, request, caller_of(request).indexes)
         if kind == "json":
             head = await sync_to_async(_fields_of)(conversation)
-            pieces, content_type, ending = as_json(head, conversation, request), "application/json", "json"
+            pieces, content_type, ending = as_json(head, messages), "application/json", "json"
         else:
-            pieces, content_type, ending = as_markdown(conversation, request), "text/markdown; charset=utf-8", "md"
+            pieces, content_type, ending = as_markdown(conversation, messages), "text/markdown; charset=utf-8", "md"
         name = f"conversation-{conversation.pk}.{ending}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingHttpResponse(pieces, content_type=content_type, headers=headers)

@@ -24,6 +24,7 @@ from chat.idempotency.views import idempotent_now
 from chat.live.bodies import state_body
 from chat.models import ApiKey, Conversation
 from common.errors import InvalidInput
+from common.text import storable
 
 _ERRORS = dict.fromkeys((400, 401, 403, 404, 409, 413, 422, 429), ErrorSerializer)
 
@@ -182,7 +183,8 @@ def agent_of(request: Request, name: str) -> Any:
 def user_named(name: str) -> Any:
     """Return the user of this name; raise InvalidAgent."""
     users = get_user_model()
-    found = None if "\x00" in name else users._default_manager.filter(**{users.USERNAME_FIELD: name}).first()
+    is_name = storable(name) == name  # PostgreSQL refuses NUL, and nothing can encode half a pair of surrogates
+    found = users._default_manager.filter(**{users.USERNAME_FIELD: name}).first() if is_name else None
     if found is None:
         raise InvalidAgent("There is no user of this name.")
     return found

@@ -1,6 +1,7 @@
 """The API's JSON parser: it accepts an object in UTF-8 of bounded size and depth."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from typing import IO, Any
 
@@ -20,7 +21,7 @@ class RequestTooLarge(APIException):
 
 
 class StrictJSONParser(BaseParser):
-    """Parse a JSON object; refuse NaN, values that are no object, and input that is nested too deep to parse."""
+    """Parse a JSON object; refuse NaN, names that are given twice, and input that is nested too deep to parse."""
 
     media_type = "application/json"
 
@@ -37,11 +38,13 @@ class StrictJSONParser(BaseParser):
 def parse_object(raw: bytes, what: str = "body") -> dict[str, Any]:
     """Return the JSON object, which may have a byte order mark before it; raise ParseError."""
     try:
-        value = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse)
+        value = json.loads(raw.decode("utf-8-sig"), parse_constant=_refuse, object_pairs_hook=_without_doubles)
     except UnicodeDecodeError:
         raise ParseError(f"The {what} is not UTF-8.", code="invalid_json") from None
     except RecursionError:
         raise ParseError(f"The {what} is nested too deep.", code="invalid_json") from None
+    except _GivenTwice as twice:
+        raise ParseError(f"The {what} has {str(twice)[:100]!r} twice in one object.", code="invalid_json") from None
     except ValueError as error:
         position = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
         raise ParseError(f"The {what} is no valid JSON{position}.", code="invalid_json") from None
@@ -52,6 +55,18 @@ def parse_object(raw: bytes, what: str = "body") -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ParseError(f"The {what} must be a JSON object.", code="invalid_json")
     return value
+
+
+class _GivenTwice(Exception):
+    """An object has this name twice."""
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object; raise _GivenTwice: of two audiences one would be left out without a word."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _GivenTwice(Counter(name for name, _ in pairs).most_common(1)[0][0])
+    return found
 
 
 def _refuse(name: str) -> None:

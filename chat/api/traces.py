@@ -4,7 +4,7 @@ import json
 import uuid
 from typing import Any
 
-from django.db.models import Func, JSONField, QuerySet
+from django.db.models import Exists, Func, JSONField, OuterRef, QuerySet
 from django.db.models.functions import Cast
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -19,6 +19,7 @@ from chat.api.fields import IsoDateTimeField
 from chat.api.pagination import KeysetPagination
 from chat.api.parameters import choice, within
 from chat.api.serializers import ErrorSerializer
+from chat.models import Message
 from common.errors import NotFound
 from common.validation import check_text
 from contexts.budget import NEVER_FITS
@@ -140,6 +141,8 @@ def _readable(caller: Caller) -> QuerySet[Trace]:
     found = Trace.objects.all()
     if caller.key and caller.key.users:
         found = found.filter(user_id__in=["", *caller.key.users])
+    if caller.key and caller.key.bot:
+        found = found.filter(_is_of_bot(caller.key.bot))
     if caller.indexes:  # this reads the evidence of each row, which only a key that is bound to indexes pays for
         searched = Func(
             Cast("body__text", JSONField()),
@@ -148,6 +151,11 @@ def _readable(caller: Caller) -> QuerySet[Trace]:
         )
         found = found.annotate(searched=searched).filter(searched__contained_by=caller.indexes)
     return found
+
+
+def _is_of_bot(slug: str) -> Exists:
+    """Return whether a trace is of a message to this bot."""
+    return Exists(Message.objects.filter(trace=OuterRef("pk"), conversation__bot=slug))
 
 
 class TraceView(APIView):
@@ -162,12 +170,12 @@ class TraceView(APIView):
         responses={200: TraceSerializer, 403: ErrorSerializer, 404: ErrorSerializer},
     )
     def get(self, request: Request, context_id: uuid.UUID) -> Response:
-        body = TraceBody.objects.select_related("trace").filter(pk=context_id).first()
-        if body is None:
+        body, caller = TraceBody.objects.select_related("trace").filter(pk=context_id).first(), caller_of(request)
+        bot = caller.key.bot if caller.key else ""
+        if body is None or (bot and not Trace.objects.filter(_is_of_bot(bot), pk=context_id).exists()):
             raise NotFound(f"There is no trace {context_id}.")
         evidence = json.loads(body.text)
         searches = evidence.get("searches", [])
-        caller = caller_of(request)
         if body.trace.user_id:
             caller.check_user(body.trace.user_id)
         caller.check_indexes({search["index"] for search in searches})

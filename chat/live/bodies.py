@@ -1,5 +1,6 @@
 """Messages and states as open pages get them."""
 
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
@@ -11,13 +12,16 @@ from common.links import Asked, absolute_link
 from common.markdown import render
 
 
-def message_body(message: Message, *, with_html: bool = True, request: Asked | None = None) -> dict[str, Any]:
+def message_body(
+    message: Message, *, with_html: bool = True, request: Asked | None = None, indexes: Collection[str] = ()
+) -> dict[str, Any]:
     """Return a message with the HTML of what the bot or a person wrote; a customer's text is plain.
 
-    Give the request of a client that is no page of this site. Reads the author, if the message has one: select it
+    Give the request of a client that is no page of this site, and the `indexes` whose passages alone it may read, if it
+    is bound to some. Reads the author, if the message has one: select it
     together with the messages.
     """
-    citations = message.citations
+    citations = [citation for citation in message.citations if not indexes or citation.get("index") in indexes]
     if request is not None:
         citations = [citation | {"url": absolute_link(citation.get("url", ""), request)} for citation in citations]
     body = {

@@ -1,8 +1,9 @@
 """Keep apart what a model thinks in the middle of an answer, between two marks that have lines of their own."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from chat.providers.marks import ThinkingMark, mark_at, may_be_mark
 
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _FENCE_CHARS = "`~"
@@ -16,11 +17,11 @@ class LaterThinking:
     has several lines, anywhere. Anything else is the answer's own, which may write about such marks.
     """
 
-    closing: Mapping[str, str]
-    """The closing mark of each opening one."""
     thoughts: list[str] = field(default_factory=list)
     _held: str = ""
     """Text that may be the beginning of a mark, or a block that is not closed yet."""
+    _searched: int = 0
+    """How much of such a block has been searched for its end."""
     _fence: str = ""
     """What has opened the code of now."""
     _is_in_line: bool = False
@@ -35,6 +36,7 @@ class LaterThinking:
                 if end is None:
                     self._held = text
                     break
+                self._searched = 0
                 if end:
                     text = text[end:]
                     continue
@@ -55,34 +57,34 @@ class LaterThinking:
         if not opening or self._end_of_block(f"{rest}\n", opening):
             return "" if opening else rest
         if is_cut_off:
-            self.thoughts.append(rest.removeprefix(opening))
+            self.thoughts.append(rest[len(opening.text) :])
         return "" if is_cut_off else rest
 
-    def _end_of_block(self, text: str, opening: str) -> int | None:
+    def _end_of_block(self, text: str, opening: ThinkingMark) -> int | None:
         """Keep the block that the text begins with, and return where it ends; 0 for none, None if it is still open."""
-        closing = self.closing[opening]
-        thought, mark, rest = text[len(opening) :].partition(closing)
-        if not mark:
+        start = len(opening.text)
+        closing = opening.closing.search(text, max(start, self._searched))
+        self._searched = closing.start() if closing else len(text) - opening.longest_closing
+        if closing is None:
             return None
-        if f"\n{opening}" in thought:
+        thought, rest = text[start : closing.start()], text[closing.end() :]
+        if f"\n{opening.text}" in thought:
             return 0  # it is the one behind it that is closed
         blank = rest[: len(rest) - len(rest.lstrip(" \t\n"))]
         if "\n" not in thought and "\n" not in blank:
             return 0 if rest.strip(" \t") else None
         self.thoughts.append(thought)
-        return len(opening) + len(thought) + len(closing) + len(blank)
+        return closing.end() + len(blank)
 
     def _may_become_more(self, text: str) -> bool:
         """Return whether what comes next decides what a line is that begins with the text."""
         if "\n" in text:
             return False
         begun = text.lstrip(" ")
-        return not begun.strip(_FENCE_CHARS) or (
-            not self._fence and any(mark.startswith(begun) for mark in self.closing)
-        )
+        return not begun.strip(_FENCE_CHARS) or (not self._fence and may_be_mark(begun))
 
-    def _opening_of(self, text: str) -> str:
-        return "" if self._fence else next((mark for mark in self.closing if text.startswith(mark)), "")
+    def _opening_of(self, text: str) -> ThinkingMark | None:
+        return None if self._fence else mark_at(text)
 
     def _note_fence(self, line: str) -> None:
         found = _FENCE.match(line)

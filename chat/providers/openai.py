@@ -6,18 +6,20 @@ import math
 import re
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import httpx2
 import openai
 
 from chat.errors import ModelError, ModelRefused, ModelTimeout, ModelUnreachable
+from chat.providers.bodies import DONE, bodies_of, whole_body
 from chat.providers.clients import client_of
 from chat.providers.configured import ModelConfig
 from chat.providers.protocol import Completion, Delta, Prompt
+from chat.providers.server_errors import error_of, name_of
 from chat.providers.thinking import Thinking
-from chat.providers.wire import DONE, ModelAnswer, bodies_of, error_of, name_of, parse_body
+from chat.providers.wire import CHARS_PER_TOKEN, ModelAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +44,8 @@ class OpenAIProvider:
         if not self.config.key:
             raise _without_key(self.config)
         thinking = Thinking(begins_with_thinking=self.config.begins_with_thinking)
-        answer = ModelAnswer(model=self.config.model, thinking=thinking)
+        most_chars = CHARS_PER_TOKEN * prompt.most_tokens(self.config)
+        answer = ModelAnswer(model=self.config.model, thinking=thinking, most_chars=most_chars)
         # What an operator sets for a model comes before what a client asks for.
         answer.refused_options += [name for name in prompt.options if name in self.config.parameters]
         answer.refused_options += self.config.cut(prompt.max_tokens)
@@ -64,19 +67,12 @@ class OpenAIProvider:
         )
 
     async def _complete(self, prompt: Prompt, answer: ModelAnswer) -> AsyncIterator[str]:
-        client = await client_of(self.config)
-        while True:
-            request = self._request(prompt, answer)
-            try:
-                response = await client.post(
-                    "/chat/completions", body=request | self.config.parameters, cast_to=httpx2.Response
-                )
-                break
-            except openai.APIStatusError as error:
-                if not (self._can_do_without(request, error) or _refuses_option(prompt, answer, error)):
-                    raise
-        self._keep_left_out()
-        body = parse_body(response.content)
+        async with self._response(prompt, answer, is_streamed=False) as response:
+            if response.headers.get("content-type", "").startswith("text/event-stream"):  # some servers always stream
+                async for text in _pieces_of(response, answer):
+                    yield text
+                return
+            body = await whole_body(response.iter_bytes())
         shown = answer.add(body, is_whole=True)
         if not isinstance(body, dict) or not body.get("choices"):
             raise ModelError("The language model's server sent an answer without choices.")
@@ -84,40 +80,46 @@ class OpenAIProvider:
         yield answer.end()
 
     async def _stream(self, prompt: Prompt, answer: ModelAnswer) -> AsyncIterator[str]:
-        client = await client_of(self.config)
-        while True:
-            request = self._request(prompt, answer) | {"stream": True}
-            if "stream_options" not in self._left_out:
-                request["stream_options"] = {"include_usage": True}
-            try:
-                # Left early (the client went away), it closes the model's connection.
-                async with client.chat.completions.with_streaming_response.create(
-                    **request, extra_body=self.config.parameters
-                ) as response:
-                    self._keep_left_out()
-                    is_complete = False
-                    async for body in bodies_of(response.iter_bytes()):
-                        if body == DONE:
-                            is_complete = True
-                            break
-                        yield answer.add(body)
-                    yield answer.end()
-                    # A server may leave out the finish reason, or the end; without both the connection broke off.
-                    if not is_complete and answer.finish_reason is None:
-                        raise ModelError("The language model's stream broke off.")
-                return
-            except openai.APIStatusError as error:
-                if not (self._can_do_without(request, error) or _refuses_option(prompt, answer, error)):
-                    raise
+        async with self._response(prompt, answer, is_streamed=True) as response:
+            async for text in _pieces_of(response, answer):
+                yield text
 
-    def _request(self, prompt: Prompt, answer: ModelAnswer) -> dict[str, Any]:
+    @asynccontextmanager
+    async def _response(
+        self, prompt: Prompt, answer: ModelAnswer, *, is_streamed: bool
+    ) -> AsyncIterator[openai.AsyncAPIResponse[Any]]:
+        """Ask, also without the parameters that the server refuses. Left early, it closes the model's connection."""
+        client = await client_of(self.config)
+        async with AsyncExitStack() as stack:
+            while True:
+                request = self._request(prompt, answer, is_streamed=is_streamed)
+                asked = client.chat.completions.with_streaming_response.create(
+                    **request, extra_body=self.config.parameters
+                )
+                try:
+                    response = await stack.enter_async_context(asked)
+                    break
+                except openai.APIStatusError as error:
+                    if not (self._can_do_without(request, error) or _refuses_option(prompt, answer, error)):
+                        raise
+            self._keep_left_out()
+            yield response
+
+    def _request(self, prompt: Prompt, answer: ModelAnswer, *, is_streamed: bool) -> dict[str, Any]:
         limit = "max_completion_tokens" if "max_tokens" in self._left_out else "max_tokens"
         return {
             "model": self.config.model,
             "messages": prompt.messages if self.config.takes_system else _without_system(prompt.messages),
             limit: prompt.most_tokens(self.config),
             **{name: value for name, value in prompt.options.items() if name not in answer.refused_options},
+            **self._streaming(is_streamed=is_streamed),
         }
+
+    def _streaming(self, *, is_streamed: bool) -> dict[str, Any]:
+        if not is_streamed:
+            return {}
+        options = {} if "stream_options" in self._left_out else {"stream_options": {"include_usage": True}}
+        return {"stream": True, **options}
 
     def _keep_left_out(self) -> None:
         """Leave the parameters out from now on; a server that still refuses meant something else."""
@@ -135,6 +137,22 @@ class OpenAIProvider:
                 self._left_out.add(name)
                 return True
         return False
+
+
+async def _pieces_of(response: openai.AsyncAPIResponse[Any], answer: ModelAnswer) -> AsyncIterator[str]:
+    """Yield what may be shown of a stream, as it comes."""
+    is_complete = False
+    async for body in bodies_of(response.iter_bytes()):
+        if body == DONE:
+            is_complete = True
+            break
+        yield answer.add(body)
+        if answer.is_full:
+            break
+    yield answer.end()
+    # A server may leave out the finish reason, or the end; without both the connection broke off.
+    if not is_complete and answer.finish_reason is None:
+        raise ModelError("The language model's stream broke off.")
 
 
 @contextmanager

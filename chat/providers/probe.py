@@ -10,12 +10,12 @@ import openai
 
 from chat.errors import ModelError
 from chat.models import Purpose
+from chat.providers.bodies import parse_body
 from chat.providers.clients import client_of
 from chat.providers.configured import ModelConfig
+from chat.providers.marks import OF_TEMPLATE
 from chat.providers.openai import OpenAIProvider, refused_parameters
 from chat.providers.protocol import Completion, Prompt, whole_answer
-from chat.providers.thinking import THINKING_END
-from chat.providers.wire import parse_body
 
 # Without a longest answer of its own it gets the model's, as a chat does: one that thinks first needs many.
 PROMPT = Prompt(
@@ -96,7 +96,7 @@ async def probe(config: ModelConfig) -> Probe:
     except ModelError as error:
         found.error = error
     found.ms, found.refused = _elapsed_ms(started), refused_parameters(config)
-    found.begins_with_thinking = config.begins_with_thinking or THINKING_END in found.text
+    found.begins_with_thinking = config.begins_with_thinking or bool(OF_TEMPLATE.closing.search(found.text))
     if found.is_working:
         found.window = await _told_window(config)
         await _try_options(found)

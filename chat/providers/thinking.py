@@ -3,21 +3,14 @@
 from dataclasses import dataclass, field
 
 from chat.providers.later_thinking import LaterThinking
-
-THINKING, THINKING_END = "<think>", "</think>"
-_FINAL = "<|channel|>final<|message|>"
-_CLOSING = {
-    THINKING: THINKING_END,
-    "<THINK>": "</THINK>",
-    "<thinking>": "</thinking>",
-    "<reasoning>": "</reasoning>",
-    "<thought>": "</thought>",  # Gemini's compatible endpoint
-    "<seed:think>": "</seed:think>",
-    "[THINK]": "[/THINK]",  # Magistral
-    "◁think▷": "◁/think▷",  # Kimi
-    "<|channel|>analysis<|message|>": _FINAL,  # gpt-oss, where nobody reads its channels
-}
-"""What stands before and behind a model's thoughts."""
+from chat.providers.marks import (
+    OF_TEMPLATE,
+    ThinkingMark,
+    length_before_answer,
+    mark_at,
+    may_be_before_answer,
+    may_be_mark,
+)
 
 
 @dataclass(kw_only=True)
@@ -38,16 +31,15 @@ class Thinking:
     which others were opened."""
     _block_start: int = 0
     """Where in the list of thoughts those begin that followed the last opening mark."""
-    _opening: str = ""
-    """The mark that the thoughts of now began with; "" while it does not think."""
+    _opening: ThinkingMark | None = None
+    """The mark that the thoughts of now began with; None while it does not think."""
     _may_think: bool = True
     _later: LaterThinking = field(init=False)
     _is_behind_thoughts: bool = False
     """Between the closing mark and the first word, where blanks are no text."""
 
     def __post_init__(self) -> None:
-        closing = {opening: mark for opening, mark in _CLOSING.items() if mark != _FINAL}
-        self._later = LaterThinking(closing=closing, thoughts=self.thoughts)
+        self._later = LaterThinking(thoughts=self.thoughts)
 
     def split(self, text: str) -> str:
         """Return what is to be shown of the text so far; what lies between the marks of thinking is kept apart."""
@@ -85,46 +77,46 @@ class Thinking:
         self.thoughts.append(thought)
         return ""
 
+    @property
+    def _has_thought(self) -> bool:
+        return self._is_behind_thoughts or any(self.thoughts)
+
     def _may_be_mark(self, begun: str) -> bool:
         """Return whether a text is empty, or the beginning of a mark, of which the rest may follow."""
-        return any(len(begun) < len(mark) and mark.startswith(begun) for mark in self._marks())
-
-    def _marks(self) -> list[str]:
-        """Return what may stand here; a model that has thought may close its thoughts once more."""
-        has_thought = self._is_behind_thoughts or any(self.thoughts)
-        return [*_CLOSING, *(_CLOSING.values() if has_thought else (_FINAL,))]
+        return may_be_mark(begun) or may_be_before_answer(begun, has_thought=self._has_thought)
 
     def _begin(self, text: str, begun: str) -> str:
         """Return what follows the mark at the beginning; without one, the text, which the answer begins with."""
-        mark = next((mark for mark in self._marks() if begun.startswith(mark)), "")
-        if mark in _CLOSING:
+        if mark := mark_at(begun):
             self._opening, self._block_start = mark, len(self.thoughts)
-        elif mark:
+            return begun[len(mark.text) :]
+        if skipped := length_before_answer(begun, has_thought=self._has_thought):
             self._is_behind_thoughts = True
-        elif self.begins_with_thinking and not self._is_behind_thoughts:
-            self._opening, self._block_start, self._assumed = THINKING, 0, []
-            return text
+            return begun[skipped:]
+        if self.begins_with_thinking and not self._is_behind_thoughts:
+            self._opening, self._block_start, self._assumed = OF_TEMPLATE, 0, []
         else:
             self._may_think = False
-            return text
-        return begun[len(mark) :]
+        return text
 
     def _think(self, text: str) -> str:
         """Keep the thoughts, and return what follows their closing mark."""
+        assert self._opening is not None
         kept = self.thoughts if self._assumed is None else self._assumed
-        closing = _CLOSING[self._opening]
-        thought, mark, rest = text.partition(closing)
-        if not mark:
-            keep = len(closing) - 1
-            thought, self._held = text[:-keep], text[-keep:]
-        kept.append(thought)
-        if not mark:
+        closing = self._opening.closing.search(text)
+        if closing is None:
+            keep = self._opening.longest_closing
+            kept.append(text[:-keep])
+            self._held = text[-keep:]
             return ""
-        block = "".join(kept[self._block_start :]).lstrip().removeprefix(self._opening)
+        kept.append(text[: closing.start()])
+        block = "".join(kept[self._block_start :]).lstrip()
+        if block.lower().startswith(self._opening.text.lower()):
+            block = block[len(self._opening.text) :]
         self.thoughts += self._assumed or ()
         self._is_behind_thoughts = True
-        if self._opening in block:  # others were opened in them, so that these may go on
+        if self._opening.is_in(block):  # others were opened in them, so that these may go on
             self._assumed, self._block_start = [], 0
         else:
-            self._assumed, self._opening = None, ""
-        return rest
+            self._assumed = self._opening = None
+        return text[closing.end() :]

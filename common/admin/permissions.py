@@ -1,11 +1,13 @@
 """Every page and action of the admin needs a permission: the one that it declares, else that for viewing its table."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import update_wrapper, wraps
 from typing import Any
 
 from django.contrib.admin import AdminSite
-from django.core.exceptions import ImproperlyConfigured, PermissionDenied
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import BadRequest, ImproperlyConfigured, PermissionDenied, ValidationError
 from django.http import HttpRequest
 from django.urls import URLPattern
 from django.utils.text import capfirst
@@ -15,6 +17,7 @@ from common.admin.deletion import may_go_along, rows_with
 from common.admin.site import site
 
 VIEW_DEFAULT = ("view",)
+_YEAR = re.compile("0*[1-9][0-9]{0,3}")
 _OWN_PAGES = ("changelist", "add", "history", "delete", "change")
 """The pages that Django has for each table; it checks them itself."""
 
@@ -92,6 +95,21 @@ class GuardedAdmin(ModelAdmin):
             request.user.has_perm(name) if "." in name else getattr(self, f"has_{name}_permission")(request)
             for name in permissions
         )
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> Any:
+        self._check_values(request)
+        return super().changelist_view(request, extra_context)
+
+    def _check_values(self, request: HttpRequest) -> None:
+        """Raise BadRequest for years and keys of rows that cannot be, which Django finds out in the query only."""
+        for name, values in request.GET.lists():
+            if not {"year", "iso_year"}.isdisjoint(name.split("__")) and not all(map(_YEAR.fullmatch, values)):
+                raise BadRequest("A year has one to four digits.")
+        for key in request.POST.getlist(ACTION_CHECKBOX_NAME):
+            try:
+                self.opts.pk.to_python(key)
+            except ValidationError:
+                raise BadRequest("A row that is chosen for an action has no such key.") from None
 
     def get_actions(self, request: HttpRequest) -> Any:
         """Leave out an action that declares no permissions, where the user may not change the table's rows."""

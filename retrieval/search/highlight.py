@@ -8,6 +8,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from retrieval.search.lexemes import lexical_words
+from retrieval.search.spellings import query_words
 
 _LETTER = r"[\w\u0300-\u036f]"
 _WORD = re.compile(rf"{_LETTER}(?:(?:{_LETTER}|[-./\\@&'])*{_LETTER})?(?:\+\+|[+#](?!\w))?")
@@ -33,7 +34,7 @@ def highlighter(language: str, query: str, texts: Iterable[str]) -> Callable[[st
                 "words": known,
                 "parsed": [lexical_words(word) for word in known],
                 "language": language,
-                "query": lexical_words(query),
+                "query": query_words(query),
             },
         )
         matching = {word for (word,) in cursor.fetchall()}

@@ -30,10 +30,10 @@ class _Characters(dict[int, str | None]):
 
 def _replacement(code: int) -> str | None:
     character = chr(code)
+    if character in _DASHES:  # before the pictographs, which the minus sign is among
+        return "-"
     if any(code in block for block in _PICTOGRAPHS):
         return f" u{code:x} "
-    if character in _DASHES:
-        return "-"
     if character in _ZERO_WIDTH or code in _VARIATION_SELECTORS:
         return None
     is_word_character = character.isascii() or unicodedata.category(character)[0] in "LMN"

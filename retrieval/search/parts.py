@@ -25,6 +25,7 @@ from retrieval.models import Index
 from retrieval.search.history import embed_questions, weights_of
 from retrieval.search.lexemes import lexical_words
 from retrieval.search.questions import EarlierQuestion
+from retrieval.search.spellings import other_spellings, query_words
 
 logger = logging.getLogger(__name__)
 
@@ -120,13 +121,13 @@ def _by_words(
 
     The second list says which parts lack a code that the last question has and another part holds.
     """
-    texts = [*questions, *(part.text[:_MAX_CHARS] for part in parts), *(part.above for part in parts)]
+    texts = [*(part.text[:_MAX_CHARS] for part in parts), *(part.above for part in parts)]
     assert index.generation is not None
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT tsvector_to_array(fabra_lexemes(%s::regconfig, words)) "
             "FROM unnest(%s::text[]) WITH ORDINALITY AS texts(words, number) ORDER BY number",
-            [index.language, [lexical_words(text) for text in texts]],
+            [index.language, [*map(query_words, questions), *map(lexical_words, texts)]],
         )
         lexemes = [set(found) for (found,) in cursor.fetchall()]
         asked: dict[str, float] = {}
@@ -138,6 +139,9 @@ def _by_words(
             [index.generation.pk, ["", *asked]],
         )
         counts = {lexeme: float(count) for lexeme, count in cursor.fetchall()}
+    for spelling in (spelling for question in questions for spelling in other_spellings(question)):
+        if spelling not in counts:
+            asked.pop(spelling, None)
     total = max(1.0, counts.get("", 0.0))
     idf = {
         lexeme: weight * (_WEIGHT_CODE if _DIGIT.search(lexeme) else 1) * _idf(total, counts.get(lexeme, 0.0))

@@ -14,9 +14,9 @@ from retrieval.models import Index
 from retrieval.search.audience import completed
 from retrieval.search.filters import Audience, Conditions, check_audience, conditions
 from retrieval.search.history import MAX_QUESTIONS
-from retrieval.search.lexemes import lexical_words
 from retrieval.search.questions import EarlierQuestion, Embedding
 from retrieval.search.ranking import Ranking
+from retrieval.search.spellings import other_spellings, query_words
 
 MAX_TOP_K = 200
 MAX_EXPAND = 5
@@ -88,8 +88,9 @@ class Query:
             dimension=generation.dimension,
             language=self.index.language,
             queries=[
-                (lexical_words(text), weight) for text, weight in zip(self.texts, self.weights, strict=True) if weight
+                (query_words(text), weight) for text, weight in zip(self.texts, self.weights, strict=True) if weight
             ],
+            other_spellings=[spelling for text in self.texts for spelling in other_spellings(text)],
             vector=None if vector is None else Vector(vector).to_text(),
             mode=self.mode,
             fusion=self.fusion,

@@ -18,7 +18,7 @@ candidates; the score itself is then computed with the generation's own average 
 The statement is in `sql/`, with the reason for each step; this module fills it in.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,9 @@ class Ranking:
     dimension: int
     language: str
     queries: list[tuple[str, float]]
-    """The words of the query, and of earlier questions, each with its weight; see lexical_words."""
+    """The words of the query, and of earlier questions, each with its weight; see query_words."""
+    other_spellings: list[str] = field(default_factory=list)
+    """Lexemes among these words that count only where the index has them."""
     vector: str | None
     """The query's embedding as a pgvector literal; None leaves the semantic leg out."""
     mode: str = "hybrid"
@@ -154,6 +156,7 @@ def _words(ranking: Ranking) -> dict[str, Any]:
         "language": ranking.language,
         "queries": [words for words, _ in ranking.queries],
         "shares": [weight for _, weight in ranking.queries],
+        "other_spellings": ranking.other_spellings,
     }
 
 

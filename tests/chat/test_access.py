@@ -4,13 +4,14 @@ import json
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
 from django.test import Client
 from rest_framework.views import APIView
 
 from chat.access.permissions import SCOPES
-from chat.models import ApiKey, Conversation
+from chat.models import ApiKey, Conversation, Message
 from chat.urls import pages
 from retrieval.indexing.documents import index_document
 
@@ -56,6 +57,10 @@ def call(client: Client, method: str, path: str, body: Any = None, key: str = ""
 
 def code_of(response: Any) -> tuple[int, str]:
     return response.status_code, response.json()["error"]["code"]
+
+
+async def pieces_of(response: Any) -> list[bytes]:
+    return [piece async for piece in response]
 
 
 def give(user: User, *names: str) -> None:
@@ -125,6 +130,13 @@ def test_a_key_is_bound_to_its_indexes(client: Client) -> None:
         ("GET", f"/api/messages/{answer}/passages/?user_id=user_123", None),
     ]:
         assert code_of(call(client, method, path, body, key)) == (403, "index_forbidden"), (method, path, body)
+    talk = Message.objects.get(pk=answer).conversation_id
+    for page in ("messages", "export"):
+        path = f"/api/conversations/{talk}/{page}/?user_id=user_123"
+        for reader, is_shown in ((unbound, True), (key, False)):
+            body = call(client, "GET", path, key=reader)
+            text = b"".join(async_to_sync(pieces_of)(body)) if body.streaming else body.content
+            assert bool(json.loads(text)["messages"][-1]["citations"]) is is_shown, page
     assert call(client, "POST", "/api/events/", here, key).status_code == 202
     assert call(client, "GET", "/api/events/here/", key=key).status_code == 200
     batch = call(client, "POST", "/api/events/", {"events": [here | {"id": "b"}, elsewhere]}, key)

@@ -105,6 +105,19 @@ def test_searches_answer(admin_client: Client) -> None:
             assert (found.status_code, model, words) == (200, model, words)
 
 
+def test_values_that_cannot_be_are_a_bad_request(admin_client: Client) -> None:
+    fill(1)
+    events, documents = (address(model, "changelist") for model in (Event, Document))
+    for year in ("99999", "0", "x", ""):
+        assert admin_client.get(events, {"received_at__year": year}).status_code == 400, year
+        assert admin_client.get(events, {"received_at__year__gte": year}).status_code == 400, year
+    assert admin_client.get(events, {"received_at__year": "2026"}).status_code == 200
+    for key in ("x", "\x00", "1.5"):
+        chosen = {"action": "delete_selected", "_selected_action": key}
+        for listed in (documents, address(User, "changelist")):
+            assert admin_client.post(listed, chosen).status_code == 400, key
+
+
 def test_filter_with_a_nul_answers(admin_client: Client) -> None:
     response = admin_client.get(
         reverse("admin:events_event_changelist"), {"state__exact": "\x00", "event_type": "\x00"}, follow=True

@@ -49,6 +49,8 @@ def test_a_bad_user_id_is_told(bot: None, ask: Any, user_id: Any) -> None:
         (b'"a"', "application/json", (400, "invalid_json")),
         (b"\xff\xfe", "application/json", (400, "invalid_json")),
         (b'{"a": NaN}', "application/json", (400, "invalid_json")),
+        (b'{"entity_id": "a", "audience": ["vip"], "audience": []}', "application/json", (400, "invalid_json")),
+        (b'{"metadata": [{"a\\ud800": 1, "a\\ud800": 1}]}', "application/json", (400, "invalid_json")),
         (b"[" * 100_000, "application/json", (400, "invalid_json")),
         (b'{"a":' * 100_000, "application/json", (400, "invalid_json")),
         (b'{"user_id": "u"}', "application/json", (400, "invalid_input")),

@@ -125,7 +125,7 @@ def test_the_sign_in_has_the_look_of_the_bot_that_is_opened(people: Bot, client:
 
 def test_a_key_that_is_bound_to_a_bot_is_of_no_use_for_another(people: Bot, client: Client, settings: Any) -> None:
     settings.DEBUG = False
-    _, key = ApiKey.make("desk", ["chat"], bot="people")
+    _, key = ApiKey.make("desk", ["chat", "debug"], bot="people")
     _, free = ApiKey.make("free", ["chat"])
     bound = headers_of(key)
     own = post(client, bound).json()
@@ -146,6 +146,10 @@ def test_a_key_that_is_bound_to_a_bot_is_of_no_use_for_another(people: Bot, clie
         assert client.get(page, user, headers=bound).status_code == 404
     assert client.post(f"{path}/escalate/?user_id=user_123", headers=bound).status_code == 404
     assert client.post(f"/chat/{others['conversation_id']}/stop?user_id=user_123", headers=bound).status_code == 404
+    traces = client.get("/api/traces/", headers=bound).json()["results"]
+    assert [row["context_id"] for row in traces] == [own["context_id"]]
+    assert client.get(f"/api/traces/{own['context_id']}/", headers=bound).status_code == 200
+    assert client.get(f"/api/traces/{others['context_id']}/", headers=bound).status_code == 404
     judged = f"/api/messages/{others['message_id']}/feedback/?user_id=user_123"
     assert client.put(judged, {"value": "up"}, content_type="application/json", headers=bound).status_code == 404
 

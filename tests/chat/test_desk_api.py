@@ -90,7 +90,7 @@ def test_who_may_not(talk: Conversation, kim: User, client: Client) -> None:
     client.force_login(User.objects.get(username="ben"))
     assert client.post(f"/api/conversations/{talk.pk}/assign/", content_type="application/json").status_code == 403
     desk = Desk()
-    for name in ("ben", "nobody", "x\x00"):
+    for name in ("ben", "nobody", "x\x00", "\ud800"):
         assert code_of(desk(talk, "assign", agent=name)) == (400, "invalid_agent")
     assert code_of(desk(talk, "assign")) == (400, "invalid_input")
     assert Conversation.objects.get().state == "bot"
@@ -136,6 +136,7 @@ def test_a_reply_that_is_sent_again_is_one(talk: Conversation, kim: User) -> Non
         ("close", {"note": "x\x00"}, "invalid_input"),
         ("transfer", {}, "invalid_input"),
         ("transfer", {"to": ""}, "invalid_agent"),
+        ("transfer", {"to": "\ud800"}, "invalid_agent"),
         ("transfer", {"to": "ben"}, "invalid_agent"),
     ],
 )

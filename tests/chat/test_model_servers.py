@@ -18,8 +18,9 @@ from openai import APIStatusError
 
 from chat.errors import ModelError
 from chat.providers import openai as provider
+from chat.providers.bodies import DONE, bodies_of, lines_of, whole_body
 from chat.providers.protocol import Prompt
-from chat.providers.wire import DONE, ModelAnswer, bodies_of, lines_of
+from chat.providers.wire import CHARS_PER_TOKEN, ModelAnswer
 from common.event_stream import event_of
 from contexts.models import Trace
 
@@ -88,12 +89,44 @@ STREAMS: dict[str, tuple[list[Any], str]] = {
     "thoughts later, before text": ([text("First.\n<think>\nHm.\n</think>Then."), END], "First.\nThen."),
     "thoughts at the end": ([text("First.\n<think>Hm.</think>"), END], "First.\n"),
     "a mark at the start of a line": ([text("So:\n<think> opens it.\nIt"), END], "So:\n<think> opens it.\nIt"),
+    "thinking in any case": ([text("<Th"), text("ink>\nHe is a fool.</Thi"), text("NK>Restart."), END], "Restart."),
+    "thinking with an attribute": (
+        [text("<think ty"), text("pe='x' n=\"1\">Hm.</think"), text(" >Restart."), END], "Restart.",
+    ),
+    "a tag that only looks like thinking": ([text("<thought bubble> is a tag."), END], "<thought bubble> is a tag."),
+    "thoughts later in any case": ([text("First.\n<Thinking id=1>\nHm.\n</THINKING>\nThen."), END], "First.\nThen."),
+    "gpt-oss with all marks": (
+        [text("<|start|>assistant<|channel|>commentary<|message|>Hm.<|end|><|start|>assi"),
+         text("stant<|channel|>final<|message|>Restart.<|ret"), text("urn|>"), END], "Restart.",
+    ),
     "both marks in a line": ([text("So:\n<think> and </thi"), text("nk>."), END], "So:\n<think> and </think>."),
     "marks in code": (
         [text("So:\n``"), text("`xml\n<think>\nHm.\n</think>\n```\nYes."), END],
         "So:\n```xml\n<think>\nHm.\n</think>\n```\nYes.",
     ),
 }  # fmt: skip
+
+
+# The end of an answer, and what of it is shown.
+ENDS = {
+    "Restart.<|im_end|>": "Restart.",
+    "Restart.</s>": "Restart.",
+    "Restart. </s>": "Restart. ",
+    "- Restart\n<|end|>": "- Restart\n",
+    "Restart.<|eot_id|>\n<|endoftext|>\n": "Restart.",
+    "Neu starten.<｜end▁of▁sentence｜>": "Neu starten.",
+    "Restart.<end_of_turn>": "Restart.",
+    "It ends with <|im_end|>": "It ends with <|im_end|>",
+    "It ends with:\n</s>": "It ends with:\n</s>",
+    "Write `</s>": "Write `</s>",
+    "```\nHello<|im_end|>": "```\nHello<|im_end|>",
+    "Each <|im_end|> ends one, so: a<|im_end|>": "Each <|im_end|> ends one, so: a<|im_end|>",
+    "Cross it out: <s>price</s>": "Cross it out: <s>price</s>",
+    "In HTML you close it.</s>": "In HTML you close it.</s>",
+    "Restart.<|im_end|> Then wait.": "Restart.<|im_end|> Then wait.",
+    "1 < 2 and <": "1 < 2 and <",
+    "Restart.<|im_": "Restart.<|im_",
+}
 
 
 class OddServer:
@@ -106,6 +139,7 @@ class OddServer:
         self.requests: list[dict[str, Any]] = []
         self.line_end = "\n"
         self.is_escaped = True
+        self.always_streams = False
         self.error: str | None = None
         """The code of the error that it answers every request with."""
         server = self
@@ -121,15 +155,16 @@ class OddServer:
                 if server.error is not None:
                     self.answer(404, json.dumps({"error": {"message": "m", "code": server.error}}))
                     return
-                if not request.get("stream"):
+                if not request.get("stream") and not server.always_streams:
                     self.answer(200, json.dumps(server.whole()))
                     return
                 lines = [f"data: {server.write(piece)}\n\n" for piece in server.pieces]
                 body = "".join(["\ufeff", *lines, *([] if server.is_cut else ["data:\n\n", "data: [DONE]\n\n"])])
-                self.answer(200, body.replace("\n", server.line_end))
+                self.answer(200, body.replace("\n", server.line_end), "text/event-stream")
 
-            def answer(self, status: int, body: str) -> None:
+            def answer(self, status: int, body: str, kind: str = "application/json") -> None:
                 self.send_response(status)
+                self.send_header("Content-Type", kind)
                 self.end_headers()
                 self.wfile.write(body.encode())
 
@@ -212,6 +247,58 @@ def test_one_body_gives_the_whole_answer(name: str, odd: OddServer, ask: Any) ->
     assert (response.status_code, response.json().get("response")) == (200, expected)
 
 
+@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize("said", ENDS)
+def test_marks_of_the_template_behind_an_answer_are_left_out(said: str, size: int) -> None:
+    answer = ModelAnswer(model="m")
+    pieces = [answer.add(text(said[start : start + size])) for start in range(0, len(said), size)]
+    assert "".join([*pieces, answer.end()]) == ENDS[said]
+
+
+def test_a_server_that_always_streams_is_read(odd: OddServer, ask: Any) -> None:
+    odd.pieces, odd.always_streams = [text("<think>Hm.</think>Hel"), text("lo."), END], True
+    assert ask().json()["response"] == "Hello."
+    odd.pieces = [text("Hello "), {"error": {"message": "overloaded", "code": 503}}]
+    assert ask().json()["error"]["code"] == "model_failed"
+
+
+def test_an_answer_of_marks_alone_is_none(odd: OddServer, streamed: Any) -> None:
+    odd.pieces = [text("<|im_end|>"), END]
+    assert streamed()[-1][1]["code"] == "model_failed"
+
+
+@pytest.mark.parametrize("pieces", [1, 300])
+def test_an_answer_without_end_is_cut_off(pieces: int, odd: OddServer, streamed: Any, ask: Any, settings: Any) -> None:
+    settings.FABRA_MODEL_MAX_TOKENS = 100
+    odd.pieces = [text("word " * (60_000 // pieces)) for _ in range(pieces)] + [END]
+    for answer in (streamed()[-1][1], ask().json()):
+        assert "answer_cut_off" in answer["flags"]
+        assert answer["response"] == "word " * (100 * CHARS_PER_TOKEN // 5)
+
+
+def test_thoughts_without_end_are_not_read_for_ever(odd: OddServer, streamed: Any) -> None:
+    odd.pieces = [text("<think>"), *(piece({"content": "Hm. " * 500}) for _ in range(200)), text("</think>Yes."), END]
+    assert streamed()[-1][1]["code"] == "model_failed"
+    odd.pieces = [piece({"reasoning_content": "Hm. " * 500}) for _ in range(200)] + [text("Yes."), END]
+    assert streamed()[-1][1]["code"] == "model_failed"
+
+
+def test_a_line_or_a_body_without_end_is_an_error() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield b"x" * 500_000
+
+    async def lines() -> list[str]:
+        return [line async for line in lines_of(pieces())]
+
+    async def body() -> Any:
+        return await whole_body(pieces())
+
+    for read in (lines, body):
+        with pytest.raises(ModelError, match="more than an answer has"):
+            async_to_sync(read)()
+
+
 def test_thinking_is_kept_in_the_trace(odd: OddServer, streamed: Any) -> None:
     odd.pieces = STREAMS["thinking in the text"][0]
     streamed()
@@ -232,6 +319,7 @@ def test_thinking_is_kept_in_the_trace(odd: OddServer, streamed: Any) -> None:
         [text("Hello "), piece({"content": ""}, "error")],
         [text("Hello "), piece({}, "insufficient_system_resource")],
         [text("<think>Only thoughts."), END],
+        [text("\u200b\u2060"), END],
     ],
 )
 def test_what_is_no_answer_is_a_stable_code_with_an_outcome(
@@ -253,7 +341,8 @@ def test_a_stream_that_breaks_off_is_told(odd: OddServer, streamed: Any) -> None
 @pytest.mark.parametrize(
     ("finish", "flag"),
     [
-        ("length", "answer_cut_off"), ("model_length", "answer_cut_off"), ("MAX_TOKENS", "answer_cut_off"),
+        ("length", "answer_cut_off"), ("Length", "answer_cut_off"), ("model_length", "answer_cut_off"),
+        ("MAX_TOKENS", "answer_cut_off"),
         ("content_filter", "answer_filtered"), ("SAFETY", "answer_filtered"),
     ],
 )  # fmt: skip
@@ -299,6 +388,7 @@ def bodies(data: bytes) -> list[Any]:
         (b'{"a": 1}', [{"a": 1}]),  # no stream
         (b'{\n  "a": {\n    "b": 1\n  }\n}\n', [{"a": {"b": 1}}]),  # no stream, over several lines
         (b'{ "a":\r\n\r\n1 }', [{"a": 1}]),
+        (b'data: {"a": "1\t2"}\n\n', [{"a": "1\t2"}]),  # a sign of control that is not escaped
     ],
 )
 def test_the_bodies_of_a_stream_are_read_whatever_its_lines_are(data: bytes, found: list[Any]) -> None:
@@ -340,6 +430,7 @@ def test_an_event_that_is_an_error_says_whether_it_may_be_asked_again(body: str)
         {"delta": {}, "message": {"content": "Hello."}},
         {"message": {"content": None, "refusal": "Hello."}},
         {"message": {"content": [{"type": "refusal", "refusal": "Hello."}]}},
+        {"message": {"content": {"type": "text", "text": "Hello."}}},
     ],
 )
 def test_the_text_of_one_body_is_found(choice: dict[str, Any]) -> None:
@@ -374,6 +465,20 @@ def test_the_tokens_of_an_answer_are_those_that_are_billed(
         names = ("prompt_tokens", "completion_tokens", "total_tokens")
         answer.add({"choices": [], "usage": dict(zip(names, counts, strict=True))})
     assert (answer.usage and (answer.usage["prompt_tokens"], answer.usage["completion_tokens"])) == counted
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3}},
+        {"choices": [{"delta": {}, "usage": {"prompt_tokens": 9, "completion_tokens": 3}}]},
+        {"choices": [{"delta": {}}], "x_groq": {"usage": {"prompt_tokens": 9, "completion_tokens": 3}}},
+    ],
+)
+def test_the_tokens_of_a_stream_are_found_where_servers_tell_them(body: dict[str, Any]) -> None:
+    answer = ModelAnswer(model="m")
+    answer.add(body)
+    assert answer.usage and (answer.usage["prompt_tokens"], answer.usage["completion_tokens"]) == (9, 3)
 
 
 @pytest.mark.parametrize(

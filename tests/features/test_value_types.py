@@ -243,6 +243,8 @@ UNTYPED = [
     (np.int64(3), 3),
     (np.bool_(True), True),
     (np.array([1, 2]), [1, 2]),
+    (np.timedelta64(5_000_000_000, "ns"), "P0DT00H00M05S"),
+    (np.array([90, "NaT"], "m8[s]"), ["P0DT00H01M30S", None]),
     ({"mean": np.float64(0.5), "many": [np.int8(1)]}, {"many": [1], "mean": 0.5}),
     (mark_safe("<b>"), "<b>"),
     (gettext_lazy("Yes"), "Yes"),
@@ -271,6 +273,18 @@ class Thing:
     pass
 
 
+class NotATime(datetime):
+    """As the one of pandas, which stands for a missing time: a datetime that is not equal to itself."""
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+    __hash__ = datetime.__hash__
+
+
 LOOP: list[Any] = []
 LOOP.append(LOOP)
 
@@ -281,6 +295,13 @@ REFUSED = [
     (None, Decimal("NaN"), "Decimal"),
     (None, np.array([np.nan]), "ndarray"),
     (None, np.datetime64("2026-01-01T00:00"), "timezone"),
+    (None, np.datetime64("2026-01-01T00:00", "ns"), "timezone"),
+    (None, np.datetime64("2026-01-01T00:00:00.000000001"), "microseconds"),
+    (None, np.array(["2026-01-01T00:00"], "M8[ns]"), "timezone"),
+    (None, {"a": np.timedelta64(1, "ns")}, "microseconds"),
+    (None, np.timedelta64(1, "M"), "fixed length"),
+    (None, np.timedelta64(5), "fixed length"),
+    (None, NotATime(2026, 1, 1, tzinfo=UTC), "NotATime is no time"),
     (None, b"x", "bytes"),
     (None, {"a": b"x"}, "dict"),
     (None, Thing(), "Thing"),

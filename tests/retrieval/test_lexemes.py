@@ -5,9 +5,13 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from retrieval.models import Index
 from retrieval.search.compounds import split_compounds
 from retrieval.search.execute import search_sync
+from retrieval.search.highlight import highlighter
 from retrieval.search.lexemes import lexical_words
+from retrieval.search.parts import Part, score_parts
+from retrieval.search.spellings import other_spellings
 from tests.cpu_limit import cpu_limit
 
 
@@ -71,6 +75,7 @@ def test_a_long_run_of_signs_takes_linear_time(unit: str) -> None:
         ("a resume", "RÉSUMÉ"), ("Müller in São Paulo", "muller"), ("Smørrebrød, Łódź", "lodz"), ("Straße", "strasse"),
         ("Ünal, CAFE\u0301", "café"), ("the IDs of getUserName", "user"), ("node.js", "node"), ("ASP.NET", ".NET"),
         ("open /login", "login"), ("src/__tests__/a.js", "src"), ("docs/_build", "build"), ("/users/{id}/keys", "keys"),
+        ("at \u221220 °C", "-20"), ("at -20 °C", "\u221220"), ("the code E\u22124021", "e4021"),
         ("C:/Program Files", "program"), ("a/../b", "b"), ("TLS1.3", "1.3"), ("TLS 1.3", "TLS1.3"),
     ],
 )  # fmt: skip
@@ -102,6 +107,44 @@ def test_a_word_with_an_accent_counts_once() -> None:
         cursor.execute("SELECT fabra_lexemes('english', 'naïve isn''t \\naïve') = to_tsvector('naive isn''t \\naive')")
         assert cursor.fetchone() == (True,)
     assert lexemes("“für”", "german") == set()
+
+
+@pytest.mark.parametrize(
+    ("query", "spellings"),
+    [
+        ("80070005", ["0x80070005"]), ("What is 0x8007000E?", ["8007000e"]), ("(#80070005)", ["0x80070005"]),
+        ("1,250,000.50 or 1'250", ["1250000.50", "1250"]), ("1\u202f250 €", ["1250"]),
+        ("face 123 E-4021 2024-01-05 10.0.0.1 KB5034441 10,20", []), ("from 8007.0005,1 to 1,25", []),
+    ],
+)  # fmt: skip
+def test_numbers_have_other_spellings(query: str, spellings: list[str]) -> None:
+    assert other_spellings(query) == spellings
+
+
+@pytest.mark.django_db
+def test_a_code_is_found_with_its_prefix_and_without(put: Any) -> None:
+    put("access", "# Access\n\nThe update stops with 0x80070005 where a file is locked. Try it again.")
+    put("memory", "# Memory\n\nThe update stops with 8007000E where memory is short. Try it again.")
+    put("price", "# Price\n\nThe update costs 1250 euros.")
+    for query, entity_id in (("80070005", "access"), ("0x8007000e", "memory"), ("1,250", "price")):
+        hits = search_sync("docs", query, 3, mode="lexical").hits
+        assert [hit.document_id for hit in hits] == [entity_id], query
+    index = Index.objects.get()
+    parts = [Part(text="It is 0x80070005."), Part(text="It is 8007000E.")]
+    access, memory = score_parts(index, [], "What is 80070005?", parts)
+    assert access.score > memory.score
+    assert "<mark>0x80070005</mark>" in highlighter("english", "80070005", ["Code 0x80070005"])("Code 0x80070005")
+
+
+@pytest.mark.django_db
+def test_a_spelling_that_no_chunk_has_changes_no_score(put: Any) -> None:
+    scores = []
+    for number in ("80070005", "800"):  # the second has no other spelling
+        put("access", f"# Access\n\nThe update stops with {number} where a file is locked.")
+        (hit,) = search_sync("docs", f"update {number}", 1, mode="lexical").hits
+        scores.append(hit.lexical_score)
+    assert scores[0] == scores[1]
+    assert (other_spellings("80070005"), other_spellings("800")) == (["0x80070005"], [])
 
 
 @pytest.mark.django_db

@@ -21,5 +21,6 @@ size AS MATERIALIZED (  -- 2. The number of chunks, and their average length in 
         ) word
         OFFSET 0  -- keeps the counts from being computed again at each use of df
     ) counted
+    WHERE df > 0 OR lexeme <> ALL (%(other_spellings)s::text[])
     ORDER BY df <= 0, df / share, lexeme LIMIT {max_terms}
 )
