@@ -19,7 +19,7 @@ from chat.providers.configured import ModelConfig
 from chat.providers.protocol import Completion, Delta, Prompt
 from chat.providers.server_errors import error_of, name_of
 from chat.providers.thinking import Thinking
-from chat.providers.wire import CHARS_PER_TOKEN, ModelAnswer
+from chat.providers.wire import CHARS_PER_TOKEN, LEAST_CHARS, ModelAnswer
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class OpenAIProvider:
         if not self.config.key:
             raise _without_key(self.config)
         thinking = Thinking(begins_with_thinking=self.config.begins_with_thinking)
-        most_chars = CHARS_PER_TOKEN * prompt.most_tokens(self.config)
+        most_chars = max(LEAST_CHARS, CHARS_PER_TOKEN * prompt.most_tokens(self.config))
         answer = ModelAnswer(model=self.config.model, thinking=thinking, most_chars=most_chars)
         # What an operator sets for a model comes before what a client asks for.
         answer.refused_options += [name for name in prompt.options if name in self.config.parameters]

@@ -35,6 +35,8 @@ _FINISH_REASONS = {
 _KNOWN_REASONS = {name: reason for reason, names in _FINISH_REASONS.items() for name in (reason, *names)}
 CHARS_PER_TOKEN = 16
 """The most that an answer of many tokens has on average, several times what languages and code have."""
+LEAST_CHARS = 1_000
+"""Up to which no answer is cut off here: a few tokens may have more characters than is usual."""
 _MOST_THOUGHTS = 100_000
 """Characters that a model may think beside its answer."""
 
