@@ -59,6 +59,30 @@ def test_formulas_and_boxes_of_lists_keep_what_they_say() -> None:
     assert "- [x] Paid\n- [ ] Sent" in text and "[ ] Me" not in text
 
 
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "<span class=katex><span>{}</span><span class=katex-html aria-hidden=true>E=mc2</span></span>",
+        "<span class=MathJax><nobr aria-hidden=true><span>E=mc2</span></nobr><span>{}</span></span>",
+        "<span class=mwe-math-element><span>{}</span><img aria-hidden=true alt='E=mc^2'></span>",
+    ],
+)
+def test_a_formula_that_is_drawn_as_well_is_read_once(formula: str) -> None:
+    math = "<math><mi>E</mi><mo>=</mo><mi>m</mi><msup><mi>c</mi><mn>2</mn></msup></math>"
+    assert text_of(f"<p>So {formula.format(math)} holds.</p>") == "So E=mc^2 holds."
+
+
+def test_a_section_of_cdata_is_text() -> None:
+    code = "<p>Call <code><![CDATA[pay <b> && go]]></code> now.</p><script>//<![CDATA[\nzz\n//]]></script>"
+    assert text_of(code + "<p>Then wait.</p>") == "Call `pay <b> && go` now.\n\nThen wait."
+
+
+def test_a_field_that_can_only_be_copied_is_text() -> None:
+    assert text_of("<p>Address: <input readonly value='https://e.com/x'> <input value=Zz></p>") == (
+        "Address: https://e.com/x"
+    )
+
+
 def test_what_is_hidden_until_it_is_clicked_is_text() -> None:
     text = text_of(
         "<main><h1>Parking</h1><h2><button aria-expanded=false>Can I park a caravan?</button></h2>"
@@ -238,8 +262,9 @@ def test_the_title_is_the_main_heading() -> None:
         "<pre>" + "`" * 900_000,
         "<!--" * 220_000,
         "<main>" * 20_000 + "<h1>x" * 20_000,
+        "<![CDATA[" * 300_000,
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_a_hostile_page_is_read_in_linear_time(content: str) -> None:
     """A quadratic step would exceed the time limit."""

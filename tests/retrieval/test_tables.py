@@ -67,6 +67,12 @@ def test_rows_that_are_short_or_have_a_title_only_are_read() -> None:
     assert (warning.code, warning.message) == ("empty_rows", "There is no text on line 3.")
 
 
+def test_a_dash_is_no_text() -> None:
+    found, warnings, _ = read_all("t.csv", "title,text,price\nWarranty,-,5\nReturns,-,\nNo,+1,\n,-,\n")
+    assert [document.text for document in found] == ["price: 5", "Returns", "+1"]
+    assert [warning.code for warning in warnings] == ["empty_rows"]
+
+
 def test_columns_of_one_name_are_told_and_both_are_read() -> None:
     (row,), (warning,), _ = read_all("t.csv", "name,note,note\nBoat,about oars,about sails\n")
     assert row.text == "note: about oars\nnote (2): about sails"
