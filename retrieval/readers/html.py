@@ -15,6 +15,7 @@ from retrieval.readers.audience import check_unread
 from retrieval.readers.charsets import decode
 from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
 from retrieval.readers.html_boilerplate import remove_boilerplate, warnings_of
+from retrieval.readers.html_code import has_line_numbers
 from retrieval.readers.html_markdown import absolute, inline_text, to_markdown
 from retrieval.readers.registry import reader
 from retrieval.readers.repeated import plain, without_repeated
@@ -81,6 +82,9 @@ def _parsed(text: str) -> Any:
     etree.strip_elements(root, etree.Comment, etree.ProcessingInstruction, *_CODE, with_tail=False)
     etree.strip_tags(root, *_VOID)
     _remove_drawn_formulas(root)
+    for cell in list(root.iter("td")):
+        if has_line_numbers(cell) and cell.find(".//pre") is not None:
+            cell.drop_tree()
     return root
 
 

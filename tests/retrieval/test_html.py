@@ -72,6 +72,11 @@ def test_a_formula_that_is_drawn_as_well_is_read_once(formula: str) -> None:
     assert text_of(f"<p>So {formula.format(math)} holds.</p>") == "So E=mc^2 holds."
 
 
+def test_the_second_form_within_a_formula_is_none() -> None:
+    math = "<semantics><mi>x</mi><annotation-xml><ci>x</ci></annotation-xml></semantics>"
+    assert text_of(f"<p>Let <math>{math}</math> be.</p>") == "Let x be."
+
+
 def test_a_section_of_cdata_is_text() -> None:
     code = "<p>Call <code><![CDATA[pay <b> && go]]></code> now.</p><script>//<![CDATA[\nzz\n//]]></script>"
     assert text_of(code + "<p>Then wait.</p>") == "Call `pay <b> && go` now.\n\nThen wait."
@@ -350,10 +355,24 @@ def test_a_page_of_lists_within_each_other_is_not_much_longer_than_its_html(tag:
     "lines",
     ["<div class=line><div>npm install</div></div><div class=line>  npm start</div>",
      "<ol class=linenums><li><span>npm install</span></li><li>  npm start</li></ol>",
-     "<code><div>npm <b>install</b></div>\n<div>  npm start</div></code>"],
+     "<code><div>npm <b>install</b></div>\n<div>  npm start</div></code>",
+     "<code><span class=code-line><span>npm install</span></span><span class=code-line>  npm start</span></code>",
+     "<span class=line>npm <i>install</i></span>\n<span class=line>  npm start</span>",
+     "<span class=linenos>1</span>npm install\n<span class=linenos>2</span>  npm start"],
 )  # fmt: skip
 def test_lines_of_code_that_are_elements_stay_lines(lines: str) -> None:
     assert "```\nnpm install\n  npm start\n```" in text_of(f"<main><h1>Help</h1>{PROSE}<pre>{lines}</pre></main>")
+
+
+@pytest.mark.parametrize(
+    "numbers", ["<pre><span class=lnt>1\n</span><span class=lnt>2</span></pre>", "<pre>1\n2</pre>"]
+)
+def test_numbers_of_lines_beside_a_code_are_none_of_its_text(numbers: str) -> None:
+    code = "<td class=code><pre>npm install\nnpm start</pre></td>"
+    table = f"<table><tr><td class=linenos>{numbers}</td>{code}</tr></table>"
+    assert text_of(f"<main>{PROSE}{table}</main>").endswith("\n\n```\nnpm install\nnpm start\n```")
+    tariff = "<table><tr><th>Line<th>Fare<tr><td class=line-number>3<td>2</table>"
+    assert "| 3 | 2 |" in text_of(f"<main>{PROSE}{tariff}</main>")
 
 
 def test_boxes_beside_each_other_are_words_of_their_own() -> None:
