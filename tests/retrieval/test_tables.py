@@ -324,6 +324,30 @@ def test_a_header_of_few_names_is_a_header(content: str, first: str) -> None:
     assert documents[0].text == first
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "How do I pay?;By card, or invoice.\nWhen?;Soon\n",
+        "101;Returns;Within 14 days of the delivery\n102;Fares;Two\n101;Returns;Within 14 days of the delivery\n",
+    ],
+)
+def test_a_table_without_a_header_loses_no_row(rows: str) -> None:
+    found, warnings, _ = read_all("t.csv", rows)
+    lines = [[f"column {n}: {cell}" for n, cell in enumerate(row.split(";"), 1)] for row in rows.splitlines()]
+    assert [document.text for document in found] == ["\n".join(line) for line in lines]
+    assert [document.metadata["row"] for document in found] == [n + 1 for n in range(len(lines))]
+    assert [warning.code for warning in warnings] == ["no_header"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["How content are you?,Would you come again?", "id,1,2", "Name,Nr. of the pos.", "2023,Sum of all the fares"],
+)
+def test_questions_and_numbers_may_name_columns(header: str) -> None:
+    found, warnings, _ = read_all("t.csv", f"{header}\n{'7,' * header.count(',')}7\n")
+    assert len(found) == 1 and not warnings
+
+
 def test_a_header_that_is_repeated_is_no_row_and_told() -> None:
     table = "question,answer\nHow?,So.\nquestion,answer\nWhy?,Thus.\n"
     found, [warning], _ = read_all("t.csv", table)
