@@ -2,13 +2,18 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from retrieval.readers.documents import AudienceUnknown
 
 _HEAD_CHARS = 20_000
-_OPENING = re.compile(r"[-+;=]{3,}[^\n]*\n|\{[ \t]*\r?\n")
+_OPENING = re.compile(r"[-+;=]{3,}[^\n]*\n|\{[ \t]*(?:\r?\n|[\"']|\w+[ \t]*:)")
+_CLOSING = re.compile(r"\n(?:[-+;=]{3,}|\})")
+_RULES = re.compile(r"(?:(?:[^\w\n{<]*|[`~]{3,}[^\n]*)\n)*")
+"""Lines above a text that an editor has made of `---`, or that begin a block of code."""
+_PARAGRAPH_END = re.compile(r"\n[^\w\n]*(?=\n|\Z)")
+_DATA = re.compile(r"\s*[\[{,]")
 _NOTES = re.compile(
     r"(?:(?:<!--(?:[^-]|-(?!->))*(?:-->|\Z)|<![dD][^<>]*>|\{?/\*(?:[^*]|\*(?!/))*\*/\}?|\[//\]:[^\n]*|\{[^\n]*\})\s*)*"
 )
@@ -39,9 +44,11 @@ def _visible(text: str) -> str:
     return "".join(sign for sign in signs if unicodedata.category(sign) not in _INVISIBLE)
 
 
-def check_names(keys: Iterable[Any]) -> None:
-    """Raise Unreadable if an audience is named twice: which one counts is not known."""
-    if len(found := names_of(keys)) > 1:
+def check_names(metadata: Mapping[Any, Any]) -> None:
+    """Raise Unreadable if an audience is named twice, or within a value: which one counts is not known."""
+    if within := next((key for key, value in metadata.items() if isinstance(value, dict) and names_of(value)), None):
+        raise AudienceUnknown(f"it names its audience within {str(within)[:40]!r}, where it is no audience")
+    if len(found := names_of(metadata)) > 1:
         raise AudienceUnknown(
             f"it names its audience more than once, as {' and '.join(repr(name[:40]) for name in found)}"
         )
@@ -56,22 +63,45 @@ def mentions_audience(text: str) -> bool:
 def check_unread(text: str) -> None:
     """Raise Unreadable if a text without front matter names an audience where front matter would stand.
 
-    That is behind a rule, a comment or empty lines, in a comment, in an object of one line, or in a first paragraph
-    that has nothing but names and values.
+    That is behind a rule, a comment or empty lines, in a comment, in an object, or in a first paragraph that has
+    nothing but names and values.
     """
-    head = text[:_HEAD_CHARS].lstrip("\ufeff\u200b\xa0 \t\r\n\f")
+    head = _from_first_sign(text[:_HEAD_CHARS])
     notes = _NOTES.match(head)
     assert notes is not None  # it matches nothing, too
     if _AUDIENCE.search(notes[0]) or mentions_audience(notes[0]):
         raise AudienceUnknown("its first lines name an audience, and are no front matter that can be read")
     head = head[notes.end() :]
-    if not _OPENING.match(head):
-        head = re.split(r"\n[ \t]*\r?\n|\n(?:---|\+\+\+)", head, maxsplit=1)[0]
-        first, *others = head.split("\n")
-        if not _ENTRY.match(first) or not all(_ENTRY.match(line) or _CONTINUED.match(line) for line in others if line):
-            return
-    if _AUDIENCE.search(head):
+    if opening := _OPENING.match(head):
+        is_named = _AUDIENCE.search(head) is not None or _is_named_within(head, opening.end())
+    else:
+        is_named = _is_named_above(head)
+    if is_named:
         raise AudienceUnknown("its first lines name an audience, and are no front matter that can be read")
+
+
+def _from_first_sign(text: str) -> str:
+    """Return a text without the white space and the invisible signs that it begins with."""
+    signs = (at for at, sign in enumerate(text) if not sign.isspace() and unicodedata.category(sign) not in _INVISIBLE)
+    return text[next(signs, len(text)) :]
+
+
+def _is_named_within(head: str, start: int) -> bool:
+    """Return whether data of several names on a line, such as JSON, has the audience among them."""
+    closing = _CLOSING.search(head, start)
+    lines = head[: closing.start() if closing else len(head)].split("\n")
+    return any(mentions_audience(line) for line in lines if _DATA.match(line) or _ENTRY.match(line.lstrip()))
+
+
+def _is_named_above(head: str) -> bool:
+    """Return whether the first paragraph has nothing but names and values, and the audience among them."""
+    rules = _RULES.match(head)
+    assert rules is not None  # it matches nothing, too
+    paragraph = _PARAGRAPH_END.split(head[rules.end() :], maxsplit=1)[0]
+    first, *others = paragraph.split("\n")
+    if not _ENTRY.match(first) or not all(_ENTRY.match(line) or _CONTINUED.match(line) for line in others if line):
+        return False
+    return _AUDIENCE.search(paragraph) is not None
 
 
 def split_audience(metadata: dict[str, Any], default: list[str]) -> tuple[dict[str, Any], list[str]]:

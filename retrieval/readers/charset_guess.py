@@ -18,6 +18,10 @@ SAMPLE_BYTES = 65_536
 BINARY_SHARE = 0.02
 """How much of a text may be control characters, or not decodable."""
 CONTROL = re.compile(r"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+_MODIFIED = re.compile(
+    rb"(?P<pair>\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf])|(?P<half>\xed[\xa0-\xbf][\x80-\xbf])|\xc0\x80"
+)
+"""What Java and some databases write for a sign beyond U+FFFF, for half of one, and for NUL."""
 _FITTING = re.compile(
     r"(?<=[a-z])[ß-öø-ÿœ]|(?<![^\W\d_])[À-ÖØ-Ýß-öø-ÿŒœ](?=[a-z])"  # letters in and before lowercase letters
     r"|(?<=\w)’(?=(?:s|t|d|m|re|ve|ll)\b)|\b[A-Za-z]’|(?<!\w)“(?=\w)|(?<=[\w.,!?])”(?!\w)"  # quotes where they belong
@@ -70,6 +74,24 @@ def is_damaged_utf8(content: bytes) -> bool:
     """Return whether most of what is not ASCII are valid sequences, as chance makes them in no other encoding."""
     text = content.decode("utf-8", "replace")
     return lost_in(content, text, "utf-8") <= beyond_ascii(text)
+
+
+def standard_utf8(content: bytes) -> bytes:
+    """Return the UTF-8 of Java and some databases as standard UTF-8, in which half of a sign is one that is lost.
+
+    A single emoji of six bytes that are no UTF-8 would have a whole text be taken for Chinese.
+    """
+    if _MODIFIED.search(content) is None:
+        return content
+    standard = _MODIFIED.sub(_standard, content)
+    return standard if is_damaged_utf8(standard) else content
+
+
+def _standard(found: re.Match[bytes]) -> bytes:
+    if found["pair"]:
+        halves = found["pair"].decode("utf-8", "surrogatepass")
+        return halves.encode("utf-16", "surrogatepass").decode("utf-16").encode()
+    return b"\xff" if found["half"] else b""
 
 
 def lost_in(content: bytes, text: str, codec: str) -> int:

@@ -17,6 +17,7 @@ from retrieval.readers.charset_guess import (
     is_damaged_utf8,
     is_utf8,
     lost_in,
+    standard_utf8,
     western,
     wide_codec,
 )
@@ -34,6 +35,8 @@ _THREE_BYTES = b"\x8f"
 """What begins such a sign in EUC-JP."""
 _ATTRIBUTE = re.compile(r"(?<![a-z-])([a-z-]+)\s*=\s*(\"[^\"]*\"|'[^']*'|[^\s\"'>]+)")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?\s*([^\s\"';,>/]+)")
+_CARRIAGE_RETURN = re.compile(r"\r(?!\n)")
+"""The line break of old Macs, at which nothing else would end a line."""
 _XML = re.compile(r"\A\s*<\?xml[^>]*?\sencoding\s*=\s*[\"']([\w.:-]+)")
 
 
@@ -42,7 +45,7 @@ def decode(file: FetchedFile, *, is_html: bool = False) -> tuple[str, list[ReadW
 
     A byte that cannot be decoded becomes U+FFFD. `is_html` heeds the declaration inside of the page.
     """
-    content, warnings = file.content, list[ReadWarning]()
+    content, warnings = standard_utf8(file.content), list[ReadWarning]()
     for mark, codec in _MARKS:
         # A UTF-16 text could begin with NUL, but never has: FF FE 00 00 is the mark of UTF-32.
         if content.startswith(mark):
@@ -144,7 +147,7 @@ def _finished(content: bytes, codec: str, warnings: list[ReadWarning]) -> tuple[
             raise Unreadable("binary, not text")
         _warn(warnings, "nul_characters", f"{nuls:,} NUL characters were left out")
         text = text.replace("\x00", "")
-    return text, warnings
+    return _CARRIAGE_RETURN.sub("\n", text), warnings
 
 
 def _lines(text: str) -> str:

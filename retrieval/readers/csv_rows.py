@@ -20,6 +20,9 @@ _NAMED = 5
 _NUMBER = re.compile(r"\s*[-+]?(?!\d{4}\s*\Z)\d+(?:[.,]\d+)?\s*")
 """What is no name of a column; a year may be one."""
 _NAME = re.compile(r"(?:[^\W\d][\w ()/@-]{0,40})?")
+_SENTENCE_END = re.compile(r"[^\W\d]{4}[.!]\Z")
+"""A full stop that ends no abbreviation."""
+_SENTENCE_WORDS, _TEXT_WORDS = 3, 5
 _MAX_ABOVE, _AGREEING_SHARE, _ABOVE_MAX_CHARS = 20, 0.9, 100
 _UNPRUNED = "So no row that is missing is known to be gone."
 _SEPARATOR_HINT = re.compile(r"\A\"?sep=(.)\"?[ \t]*(?:\r\n|\r|\n|\Z)", re.IGNORECASE)
@@ -79,8 +82,14 @@ def csv_rows(text: str, suffix: str) -> Iterator[CsvRow | ReadWarning]:
         if len(header) > MAX_COLUMNS:
             raise Unreadable(f"{len(header):,} columns, and the limit is {MAX_COLUMNS:,}")
         _check_audience(header, text[:_SAMPLE_CHARS].splitlines()[reader.line_num :], reader.line_num + skipped)
-        names, warnings = named_columns(header)
+        is_row = _is_row(header)
+        names, warnings = named_columns([""] * len(header) if is_row else header)
         yield from warnings
+        if is_row:
+            line = reader.line_num + skipped
+            message = f"Line {line:,} names no columns, so they are called {names[0]!r} and so on, and it is a row."
+            yield ReadWarning(code="no_header", message=message)
+            yield CsvRow(values=dict(zip(names, header, strict=True)), line=line, columns=names)
         audience = [number for number, name in enumerate(names) if names_of([name])]
         ragged, literal, merged, repeated = FaultyLines(), FaultyLines(), FaultyLines(), FaultyLines()
         begins, ends, spanned = 0, reader.line_num, list[str]()
@@ -106,7 +115,7 @@ def csv_rows(text: str, suffix: str) -> Iterator[CsvRow | ReadWarning]:
             )
             if is_merged:
                 merged.add(begins + 1 + skipped)
-            if cells == header:  # exports that were put together repeat it
+            if cells == header and not is_row:  # exports that were put together repeat it
                 repeated.add(ends + skipped)
             elif any(cells):
                 values = dict(zip(names, cells, strict=False))
@@ -218,6 +227,19 @@ def _rows_above(rows: list[list[str]]) -> int:
         return 0  # the commas are those of sentences
     agreeing = sum(len(row) == len(table[0]) for row in table)
     return above if agreeing >= _AGREEING_SHARE * len(table) else 0
+
+
+def _is_row(header: list[str]) -> bool:
+    """Return whether the first row is no header: it has a sentence, or a number beside a text.
+
+    A question may be the name of a column, as in a survey.
+    """
+    if len(header) < 2 or names_of(header):
+        return False
+    texts = [cell.split() for cell in header]
+    if any(len(words) >= _SENTENCE_WORDS and _SENTENCE_END.search(words[-1]) for words in texts):
+        return True
+    return any(len(words) >= _TEXT_WORDS for words in texts) and any(map(_NUMBER.fullmatch, header))
 
 
 def _check_audience(header: list[str], below: list[str], line: int) -> None:

@@ -18,7 +18,9 @@ _DRAWING_END = re.compile(r"(?:<|%3C)/svg(?:>|%3E)", re.IGNORECASE)
 """How a drawing begins and ends that is written as it is, with spaces and quotes."""
 _OPENING = re.compile(r"!\[([^\[\]]*)\]\([ \t]*<?\Z")
 _CLOSING = re.compile(r">?[ \t]*(?:\"([^\"\n]*)\"|'([^'\n]*)')?[ \t]*\)")
-_DEFINITION = re.compile(r"(?:^|\n) {0,3}\[[^\[\]\n]+\]:[ \t]*<?\Z")
+_DEFINITION = re.compile(r"(?:^|\n) {0,3}\[([^\[\]\n]+)\]:[ \t]*<?\Z")
+_DEFINITION_END = re.compile(r">?(?:[ \t]+(?:\"[^\"\n]*\"|'[^'\n]*'|\([^()\n]*\)))?[ \t]*(?=\n|\Z)")
+_REFERENCE = re.compile(r"!\[([^\[\]]{0,1000})\](?:\[([^\[\]\n]{0,1000})\])?")
 _LOOK_BACK = 1000
 _SHORT_CHARS = 200
 """A shorter URI that is not an image is an example in a text about them, and stays."""
@@ -36,6 +38,7 @@ def without_data_uris(text: str) -> tuple[str, list[ReadWarning]]:
         return text, _of_giants(text)
     parts: list[str] = []
     at, others, other_chars = 0, 0, 0
+    labels = set[str]()
     ends_follow = True
     for found in _URI.finditer(text):
         start, end = found.span()
@@ -57,14 +60,30 @@ def without_data_uris(text: str) -> tuple[str, list[ReadWarning]]:
             continue
         elif definition := _DEFINITION.search(before):
             parts.append(text[at : start - len(before) + definition.start()])
-            at = end
+            ending = _DEFINITION_END.match(text, end)
+            at = ending.end() if ending else end
+            labels.add(_label(definition[1]))
         else:
             parts.append(text[at:start])
             at = end
         if not is_image:
             others, other_chars = others + 1, other_chars + end - start
-    cleaned = "".join([*parts, text[at:]])
+    cleaned = _without_references("".join([*parts, text[at:]]), labels)
     return cleaned, [*_of_others(others, other_chars), *_of_giants(cleaned)]
+
+
+def _without_references(text: str, labels: set[str]) -> str:
+    """Return the text with the alternative text in the place of each picture whose address stood elsewhere in it."""
+
+    def shown(found: re.Match[str]) -> str:
+        return found[1] if _label(found[2] or found[1]) in labels else found[0]
+
+    return _REFERENCE.sub(shown, text) if labels else text
+
+
+def _label(name: str) -> str:
+    """Return a label as Markdown compares them."""
+    return " ".join(name.split()).casefold()
 
 
 def _of_others(count: int, chars: int) -> list[ReadWarning]:

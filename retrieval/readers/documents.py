@@ -9,6 +9,7 @@ from urllib.parse import quote, urljoin
 
 from common.text import single_line, storable
 from common.validation import is_blank
+from retrieval.readers.own_titles import is_generic, own_title
 
 VERSION = 8
 """To be increased when a reader returns a different text for the same file, so that files are read again."""
@@ -18,6 +19,8 @@ _EMPTY_MARKUP = re.compile(
     r"|</?(?:p|br|div|span|h[1-6]|[uo]l|li|b|i|u|em|strong|font|table|t(?:body|head|r|d|h)|section|article)"
     r"(?:\s[^<>]*)?/?>"
     r"|^[ \t]*#{1,6}[ \t\r]*$"
+    r"|^(?:[ \t]*[-*>](?=[ \t\r]|$))+(?:[ \t]*\[[ x]?\])?[ \t\r]*$|^[ \t]*(?:`{3,}|~{3,})[ \t\r]*$"
+    r"|^[ \t]*\|[|: \t-]*\|[ \t\r]*$|!?\[[ \t]*\]\([^()\s]*\)|\*\*[ \t]*\*\*"
     r"|&(?:nbsp|ensp|emsp|thinsp|shy|zwj|zwnj|#0*(?:160|173|8203)|#x0*(?:a0|ad|200b));",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -113,9 +116,10 @@ def says_nothing(text: str) -> bool:
 
 
 def properties_of(found: Mapping[str, str | None]) -> dict[str, str]:
-    """Return what a file's own properties say, each in one line, without those that say nothing."""
+    """Return what a file's own properties say, each in one line, without those that say nothing of it."""
     lines = {name: single_line(storable(value or "")) for name, value in found.items()}
-    return {name: line for name, line in lines.items() if line}
+    lines |= {"title": own_title(lines["title"])} if "title" in lines else {}
+    return {name: line for name, line in lines.items() if line and not is_generic(line)}
 
 
 def document(file: FetchedFile, text: str, title: str, metadata: dict[str, Any], options: Options) -> ReadDocument:

@@ -28,6 +28,7 @@ _WRAPPERS = ("fldSimple", "bdo", "dir", "ruby", "rubyBase")
 _LEFT_OUT = ("del", "moveFrom", "rt")
 _PAGE_FIELD = re.compile(r"\b(?:PAGE|NUMPAGES|SECTIONPAGES)\b")
 _PAGE_LINE_MAX_CHARS = 20
+_LINK = re.compile(r"\[([^\[\]]*)\]\([^()\s]*\)")
 
 
 def prepare(root: Any) -> None:
@@ -54,6 +55,8 @@ def prepare(root: Any) -> None:
     for unknown, known in _BREAKS.items():
         for element in root.iter(_w(unknown)):
             element.tag = _w(known)
+    for element in root.iter(_w("br")):
+        element.attrib.pop(_w("type"), None)  # mammoth joins the words before and after the end of a page
     # A soft hyphen divides a word, and a bookmark between rows or cells keeps mammoth from merging cells.
     for element in list(root.iter(_w("softHyphen"), _w("bookmarkStart"))):
         _replace(element, [])
@@ -111,13 +114,18 @@ def lines_of_margin(root: Any) -> list[str]:
 
 def missing_words(texts: list[str], markdown: str) -> list[str]:
     """Return the words of the paragraphs that the Markdown does not contain, in their order."""
-    found = Counter(re.findall(r"\w+", re.sub(r"[*_`\\]", "", markdown)))
+    found = Counter(_words(markdown))
     missing = []
-    for word in (word for text in texts for word in re.findall(r"\w+", text.replace("_", ""))):
+    for word in (word for text in texts for word in _words(text)):
         found[word] -= 1
         if found[word] < 0 and len(word) > 1:
             missing.append(word)
     return missing
+
+
+def _words(text: str) -> list[str]:
+    """Return the words of a text without the marks of Markdown, which may stand within one: **a**b, 5^2, [a](b)c."""
+    return re.findall(r"\w+", re.sub(r"[*_`~^\\]", "", _LINK.sub(r"\1", text)))
 
 
 def _w(name: str) -> str:

@@ -1,5 +1,6 @@
 """Read HTML: the page's main text as Markdown, without the navigation that surrounds it on each page of a site."""
 
+import html
 import re
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from retrieval.readers.audience import check_unread
 from retrieval.readers.charsets import decode
 from retrieval.readers.documents import Empty, FetchedFile, Options, ReadDocument, ReadWarning, Unreadable, document
 from retrieval.readers.html_boilerplate import remove_boilerplate, warnings_of
+from retrieval.readers.html_code import has_line_numbers
 from retrieval.readers.html_markdown import absolute, inline_text, to_markdown
 from retrieval.readers.registry import reader
 from retrieval.readers.repeated import plain, without_repeated
@@ -67,7 +69,7 @@ def _deep_calls() -> Iterator[None]:
 
 
 def _parsed(text: str) -> Any:
-    text = _ENDS.sub("", re.sub(r"\A\s*<\?xml[^>]*\?>", "", text))
+    text = _ENDS.sub("", _without_cdata(re.sub(r"\A\s*<\?xml[^>]*\?>", "", text)))
     parser = lxml.html.HTMLParser(huge_tree=True)
     try:
         root = lxml.html.document_fromstring(text, parser=parser)
@@ -79,7 +81,30 @@ def _parsed(text: str) -> Any:
         raise Unreadable("nested too deep")  # the parser has left out the rest
     etree.strip_elements(root, etree.Comment, etree.ProcessingInstruction, *_CODE, with_tail=False)
     etree.strip_tags(root, *_VOID)
+    _remove_drawn_formulas(root)
+    for cell in list(root.iter("td")):
+        if has_line_numbers(cell) and cell.find(".//pre") is not None:
+            cell.drop_tree()
     return root
+
+
+def _without_cdata(text: str) -> str:
+    """Return a page with the text in its CDATA sections, as wikis export code, which HTML takes for comments."""
+    first, *others = text.split("<![CDATA[")
+    parts = [first]
+    for other in others:
+        inside, end, after = other.partition("]]>")
+        parts += [html.escape(inside), after] if end else ["<![CDATA[", other]
+    return "".join(parts)
+
+
+def _remove_drawn_formulas(root: Any) -> None:
+    """Remove the second form of a formula, which KaTeX and MathJax draw for the eye beside the one of MathML."""
+    for formula in list(root.iter("math")):
+        if (holder := formula.getparent()) is not None:
+            for other in [*holder.itersiblings(), *holder.itersiblings(preceding=True)]:
+                if other.get("aria-hidden") == "true":
+                    other.drop_tree()
 
 
 def _without_unseen(body: Any) -> list[ReadWarning]:

@@ -150,9 +150,12 @@ class _Writer(MarkdownWriter):
         self.words.append(f"{' ' if is_apart else ''}{linear(element)}")
 
     def _input(self, element: Any) -> None:
-        """Write the box of a list of tasks, which nobody can change here; other fields are no text."""
-        if (element.get("type") or "").lower() == "checkbox" and element.get("disabled") is not None:
+        """Write what nobody can change here: the box of a list of tasks, an address to copy; others are no text."""
+        kind = (element.get("type") or "text").lower()
+        if kind == "checkbox" and element.get("disabled") is not None:
             self.words.append("[x] " if element.get("checked") is not None else "[ ] ")
+        elif kind in ("text", "url", "email") and element.get("readonly") is not None:
+            self.text(f" {element.get('value') or ''} ")
 
     def _hr(self, element: Any) -> None:
         self.end_block()

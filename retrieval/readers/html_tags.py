@@ -1,7 +1,7 @@
 """Kinds of HTML elements, by their tags."""
 
 OMITTED = {"script", "style", "template", "svg", "iframe", "embed", "head", "select", "datalist",
-           "annotation", "colgroup", "map", "title"}  # fmt: skip
+           "annotation", "annotation-xml", "colgroup", "map", "title"}  # fmt: skip
 """What has words that are no text of the page."""
 BLOCKS = {"address", "article", "aside", "audio", "body", "canvas", "caption", "center", "dd", "details", "dialog",
           "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "header", "hgroup", "html",

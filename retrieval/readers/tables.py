@@ -101,11 +101,10 @@ def _documents(
         number += 1
         if row.is_broken:
             continue
-        if names_of(row.values):
-            check_names(row.values)
-            if row.surplus or row.is_merged:  # which of its cells is the audience is not known
-                shifted.add(row.line)
-                continue
+        check_names(row.values)
+        if names_of(row.values) and (row.surplus or row.is_merged):  # which cell is the audience is not known
+            shifted.add(row.line)
+            continue
         if number > _MAX_ROWS:
             raise Unreadable(f"more than {_MAX_ROWS:,} rows")
         if names != row.values.keys():
@@ -167,7 +166,9 @@ def _parts(row: CsvRow, columns: dict[str, str]) -> tuple[str, str, dict[str, An
     title = _as_text(values.get(columns.get("title", "")))
     said = {k: v for k, v in rest.items() if k not in names_of(rest)}
     texts = [_as_text(v) for k, v in values.items() if text_column and (k == text_column or _is_copy(k, text_column))]
-    text = "\n".join(filter(None, texts)) or "\n".join(f"{k}: {_as_text(v)}" for k, v in said.items())
+    text = "\n".join(filter(None, texts))
+    if says_nothing(text):  # such as the dash of an empty cell
+        text = "\n".join(f"{k}: {_as_text(v)}" for k, v in said.items())
     text = (text or title) + (f"\n{surplus}" if surplus else "")
     return text, title, {f"{name} (column)" if name in _OWN else name: value for name, value in rest.items()}
 

@@ -153,6 +153,15 @@ def test_hostile_text_ends(content: bytes) -> None:
         decoded(content, is_html=True)
 
 
+@pytest.mark.parametrize(("path", "head"), [("a.txt", b""), ("a.html", b"<meta charset=utf-8>")])
+def test_utf8_as_java_writes_it_is_no_chinese(path: str, head: bytes) -> None:
+    emoji, half = b"\xed\xa0\xbd\xed\xb8\x80", b"\xed\xa0\xbd"
+    (document,), warnings, _ = read_all(path, head + "Café ".encode() + emoji + b" and\xc0\x80 tea")
+    assert (document.text, warnings) == ("Café 😀 and tea", [])
+    (document,), warnings, _ = read_all(path, head + "Café ".encode() + half + b" and tea")
+    assert (document.text, [w.code for w in warnings]) == ("Café � and tea", ["undecodable_bytes"])
+
+
 def test_circled_digits_of_japanese_pcs_garble_nothing() -> None:
     text = "料金は①基本②追加です。㈱アクメ。"
     assert decoded(text.encode("euc_jis_2004"), "text/html; charset=EUC-JP") == (text, [])

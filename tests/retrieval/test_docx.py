@@ -152,6 +152,11 @@ def checkbox(state: int, sign: str) -> str:
          "Left right\nnext"),
         (text_run("infor") + "<w:r><w:softHyphen/></w:r>" + text_run("mation E") + "<w:r><w:noBreakHyphen/></w:r>"
          + text_run("4021"), "information E\u20114021"),
+        (text_run("End.") + '<w:r><w:br w:type="page"/></w:r>' + text_run("Fares"), "End.\nFares"),
+        (field('HYPERLINK "https://e.com/pay"', text_run("Pay")) + field("MERGEFIELD Sum", text_run("5")),
+         "[Pay](https://e.com/pay)5"),
+        (text_run("10") + '<w:r><w:rPr><w:vertAlign w:val="superscript"/></w:rPr><w:t>6</w:t></w:r>'
+         '<w:r><w:rPr><w:strike/></w:rPr><w:t>old</w:t></w:r>', "10^6~~old~~"),
         (f"<w:r><w:pict><v:oval><v:textbox>{boxed('In an oval.')}</v:textbox></v:oval></w:pict></w:r>", "In an oval."),
     ],
 )  # fmt: skip

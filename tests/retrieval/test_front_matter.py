@@ -5,6 +5,7 @@ import pytest
 from retrieval.readers import FetchedFile, ReadDocument, ReadWarning, Unreadable, read
 from retrieval.readers.audience import split_audience
 from retrieval.readers.front_matter import split_front_matter
+from tests.retrieval.reading import read_all
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(9)
@@ -164,6 +165,16 @@ def test_an_audience_without_a_value_is_that_of_the_run(said: str, audience: lis
         "---\naudience: premium\nAudience: everyone\n---\nText.",
         "---\naudience: premium\naudience:\n---\nText.",
         "---\nAudience: [premium\n---\nText.",
+        '{\n  "title": "A", "audience": ["premium"]\n}\n\nText.',
+        '{"title": "A",\n "audience": ["premium"]}\n\nText.',
+        ';;;\n{"title": "A", "audience": ["premium"]}\n;;;\nText.',
+        "---json\n{title: 'A', audience: ['premium']}\n---\nText.",
+        "\u3000---\naudience: premium\n---\nText.",
+        "\u2028\u2060---\naudience: premium\n---\nText.",
+        "\u2014--\ntitle: A\naudience: premium\n---\nText.",
+        "***\naudience: premium\n***\nText.",
+        "```yaml\naudience: premium\n```\nText.",
+        "***\n\ntitle: A\naudience: premium\n\nText.",
     ],
 )
 @pytest.mark.parametrize("path", ["a.md", "a.mdx", "a.txt", "a.html"])
@@ -181,10 +192,30 @@ def test_an_audience_that_stands_in_no_valid_front_matter_refuses_the_file(text:
         "The audience: who is it?\nIt is everyone.",
         "- Audience: all\n- Level: easy\n\nText.",
         "Text.\n\n---\n\naudience: premium\n",
+        "---\n\nFor whom, audience: you.\n\n---\n\nText.",
+        "***\n\nWho is our audience?\n\naudience: premium\n",
     ],
 )
 def test_a_text_that_speaks_of_an_audience_is_a_text(text: str) -> None:
     assert many(text)[0].text == text
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("a.md", '+++\ntitle = "A"\n[extra]\naudience = ["premium"]\n+++\nText.'),
+        ("a.md", "---\ntitle: A\nmeta:\n  Audience: premium\n---\nText."),
+        ("a.jsonl", '{"text": "Text.", "metadata": {"audience": ["premium"]}}\n'),
+    ],
+)
+def test_an_audience_within_another_value_is_not_for_everyone(path: str, text: str) -> None:
+    documents, _, reason = read_all(path, text)
+    assert not documents and "audience within" in reason
+
+
+def test_front_matter_with_the_line_breaks_of_old_macs_is_read() -> None:
+    (document,), _, _ = read_all("a.md", "---\rtitle: A\raudience: premium\r---\r# A\r\rText.\r")
+    assert (document.text, document.metadata["audience"]) == ("# A\n\nText.\n", "premium")
 
 
 def test_names_in_any_language_are_metadata() -> None:

@@ -59,6 +59,35 @@ def test_formulas_and_boxes_of_lists_keep_what_they_say() -> None:
     assert "- [x] Paid\n- [ ] Sent" in text and "[ ] Me" not in text
 
 
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "<span class=katex><span>{}</span><span class=katex-html aria-hidden=true>E=mc2</span></span>",
+        "<span class=MathJax><nobr aria-hidden=true><span>E=mc2</span></nobr><span>{}</span></span>",
+        "<span class=mwe-math-element><span>{}</span><img aria-hidden=true alt='E=mc^2'></span>",
+    ],
+)
+def test_a_formula_that_is_drawn_as_well_is_read_once(formula: str) -> None:
+    math = "<math><mi>E</mi><mo>=</mo><mi>m</mi><msup><mi>c</mi><mn>2</mn></msup></math>"
+    assert text_of(f"<p>So {formula.format(math)} holds.</p>") == "So E=mc^2 holds."
+
+
+def test_the_second_form_within_a_formula_is_none() -> None:
+    math = "<semantics><mi>x</mi><annotation-xml><ci>x</ci></annotation-xml></semantics>"
+    assert text_of(f"<p>Let <math>{math}</math> be.</p>") == "Let x be."
+
+
+def test_a_section_of_cdata_is_text() -> None:
+    code = "<p>Call <code><![CDATA[pay <b> && go]]></code> now.</p><script>//<![CDATA[\nzz\n//]]></script>"
+    assert text_of(code + "<p>Then wait.</p>") == "Call `pay <b> && go` now.\n\nThen wait."
+
+
+def test_a_field_that_can_only_be_copied_is_text() -> None:
+    assert text_of("<p>Address: <input readonly value='https://e.com/x'> <input value=Zz></p>") == (
+        "Address: https://e.com/x"
+    )
+
+
 def test_what_is_hidden_until_it_is_clicked_is_text() -> None:
     text = text_of(
         "<main><h1>Parking</h1><h2><button aria-expanded=false>Can I park a caravan?</button></h2>"
@@ -238,8 +267,9 @@ def test_the_title_is_the_main_heading() -> None:
         "<pre>" + "`" * 900_000,
         "<!--" * 220_000,
         "<main>" * 20_000 + "<h1>x" * 20_000,
+        "<![CDATA[" * 300_000,
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_a_hostile_page_is_read_in_linear_time(content: str) -> None:
     """A quadratic step would exceed the time limit."""
@@ -325,10 +355,24 @@ def test_a_page_of_lists_within_each_other_is_not_much_longer_than_its_html(tag:
     "lines",
     ["<div class=line><div>npm install</div></div><div class=line>  npm start</div>",
      "<ol class=linenums><li><span>npm install</span></li><li>  npm start</li></ol>",
-     "<code><div>npm <b>install</b></div>\n<div>  npm start</div></code>"],
+     "<code><div>npm <b>install</b></div>\n<div>  npm start</div></code>",
+     "<code><span class=code-line><span>npm install</span></span><span class=code-line>  npm start</span></code>",
+     "<span class=line>npm <i>install</i></span>\n<span class=line>  npm start</span>",
+     "<span class=linenos>1</span>npm install\n<span class=linenos>2</span>  npm start"],
 )  # fmt: skip
 def test_lines_of_code_that_are_elements_stay_lines(lines: str) -> None:
     assert "```\nnpm install\n  npm start\n```" in text_of(f"<main><h1>Help</h1>{PROSE}<pre>{lines}</pre></main>")
+
+
+@pytest.mark.parametrize(
+    "numbers", ["<pre><span class=lnt>1\n</span><span class=lnt>2</span></pre>", "<pre>1\n2</pre>"]
+)
+def test_numbers_of_lines_beside_a_code_are_none_of_its_text(numbers: str) -> None:
+    code = "<td class=code><pre>npm install\nnpm start</pre></td>"
+    table = f"<table><tr><td class=linenos>{numbers}</td>{code}</tr></table>"
+    assert text_of(f"<main>{PROSE}{table}</main>").endswith("\n\n```\nnpm install\nnpm start\n```")
+    tariff = "<table><tr><th>Line<th>Fare<tr><td class=line-number>3<td>2</table>"
+    assert "| 3 | 2 |" in text_of(f"<main>{PROSE}{tariff}</main>")
 
 
 def test_boxes_beside_each_other_are_words_of_their_own() -> None:

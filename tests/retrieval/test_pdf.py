@@ -25,6 +25,23 @@ def test_a_title_with_control_signs_is_a_title() -> None:
     assert (document.title, reason) == ("", "")
 
 
+@pytest.mark.parametrize(
+    ("written", "title"),
+    [
+        ("untitled", ""), ("Untitled-1", ""), ("\\(anonymous\\)", ""), ("Document12", ""),
+        ("PowerPoint Presentation", ""),
+        ("Microsoft Word - Fares.docx", "Fares"), ("Microsoft Word - Document1", ""),
+        ("C:\\\\me\\\\fares 2.indd", "fares 2"),
+        ("Untitled works of the pier", "Untitled works of the pier"),
+        ("Document 7 of the tariff", "Document 7 of the tariff"),
+        ("How to edit robots.txt", "How to edit robots.txt"),
+    ],
+)  # fmt: skip
+def test_a_title_that_the_program_wrote_is_none(written: str, title: str) -> None:
+    (document,), _, _ = read_all("a.pdf", pdf("Text.", title=written))
+    assert document.title == title
+
+
 def test_hyphens_at_the_ends_of_lines_are_joined_in_the_file() -> None:
     text = text_of(
         "Die Höhe der Versandgebü-\nhren steht hier. Das ist die schö-\nne Verfüg-\nbarkeit und Paket-\nund Post."

@@ -67,6 +67,12 @@ def test_rows_that_are_short_or_have_a_title_only_are_read() -> None:
     assert (warning.code, warning.message) == ("empty_rows", "There is no text on line 3.")
 
 
+def test_a_dash_is_no_text() -> None:
+    found, warnings, _ = read_all("t.csv", "title,text,price\nWarranty,-,5\nReturns,-,\nNo,+1,\n,-,\n")
+    assert [document.text for document in found] == ["price: 5", "Returns", "+1"]
+    assert [warning.code for warning in warnings] == ["empty_rows"]
+
+
 def test_columns_of_one_name_are_told_and_both_are_read() -> None:
     (row,), (warning,), _ = read_all("t.csv", "name,note,note\nBoat,about oars,about sails\n")
     assert row.text == "note: about oars\nnote (2): about sails"
@@ -316,6 +322,30 @@ def test_titles_above_the_header_are_told_and_no_header(above: str, separator: s
 def test_a_header_of_few_names_is_a_header(content: str, first: str) -> None:
     documents, _, _ = read_all("t.csv", content)
     assert documents[0].text == first
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "How do I pay?;By card, or invoice.\nWhen?;Soon\n",
+        "101;Returns;Within 14 days of the delivery\n102;Fares;Two\n101;Returns;Within 14 days of the delivery\n",
+    ],
+)
+def test_a_table_without_a_header_loses_no_row(rows: str) -> None:
+    found, warnings, _ = read_all("t.csv", rows)
+    lines = [[f"column {n}: {cell}" for n, cell in enumerate(row.split(";"), 1)] for row in rows.splitlines()]
+    assert [document.text for document in found] == ["\n".join(line) for line in lines]
+    assert [document.metadata["row"] for document in found] == [n + 1 for n in range(len(lines))]
+    assert [warning.code for warning in warnings] == ["no_header"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["How content are you?,Would you come again?", "id,1,2", "Name,Nr. of the pos.", "2023,Sum of all the fares"],
+)
+def test_questions_and_numbers_may_name_columns(header: str) -> None:
+    found, warnings, _ = read_all("t.csv", f"{header}\n{'7,' * header.count(',')}7\n")
+    assert len(found) == 1 and not warnings
 
 
 def test_a_header_that_is_repeated_is_no_row_and_told() -> None:

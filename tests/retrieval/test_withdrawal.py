@@ -48,6 +48,9 @@ EMPTY = {
     "what an editor leaves behind": ("promo.md", b"<p>&nbsp;</p>\n<div class='x'><br/></div>\n"),
     "a PDF without a drawing": ("promo.pdf", pdf("")),
     "a heading without a text": ("promo.md", b"# \n\n##\n"),
+    "marks of Markdown": ("promo.md", b"- \n* \n> \n- [ ]\n\n```\n```\n\n****\n"),
+    "a table without a cell": ("promo.md", b"| | |\n|---|:-:|\n| | |\n"),
+    "a picture that says nothing": ("promo.md", b"![](promo.png)\n"),
     "a picture alone": ("promo.md", b"![](data:image/png;base64," + b"QUJD" * 90 + b")"),
 }
 
