@@ -74,7 +74,7 @@ async def begin(question: Question) -> Turn | Answered:
 async def _accept(question: Question, stopping: Stopping) -> Turn | Answered:
     started = time.perf_counter()
     if question.bot:
-        question.check_bot(await require_bot(question.bot))  # what is refused is not counted, and waits for no turn
+        question.check_bot(await require_bot(question.bot))  # what is refused is not counted, and waits for nothing
     deadline = asyncio.get_running_loop().time() + settings.FABRA_CHAT_DEADLINE_S
     listen()
     stopping.begin(question.conversation_id)
@@ -94,7 +94,7 @@ async def _accept(question: Question, stopping: Stopping) -> Turn | Answered:
             question=question, admission=admission, stopping=stopping, deadline=deadline, started=started
         )  # fmt: skip
         try:
-            return await _in_turn(arrival)
+            return await _with_lease(arrival)
         except CostBudgetExhausted:
             raise  # it counts: whoever has no budget left may not have contexts assembled without end
         except Exception:
@@ -124,8 +124,8 @@ async def _tier_of(user_id: str, feature: str) -> Any:
     return (await read_features(spec.entity.name, user_id, [spec.name]))[0].value
 
 
-async def _in_turn(arrival: _Arrival) -> Turn | Answered:
-    """Begin once it is the message's turn, and again where the conversation has changed hands meanwhile."""
+async def _with_lease(arrival: _Arrival) -> Turn | Answered:
+    """Begin once the message has the lease, and again where the conversation has changed hands meanwhile."""
     stopping = arrival.stopping
     lease: ConversationLease | None = None
     while True:

@@ -169,7 +169,7 @@ class Conversation(models.Model):
                 self.queue = self.queue[1:]  # what the bot is answering is dropped, so that nobody waits for it
 
     def _has_question(self) -> bool:
-        """Return whether the customer wrote last; who has the turn then has stored their message, and is answered."""
+        """Return whether the customer wrote last; who has the lease then has stored their message, and is answered."""
         said = self.messages.exclude(role=Message.Role.NOTICE).order_by("-pk")
         return said.values_list("role", flat=True).first() == Message.Role.USER
 
