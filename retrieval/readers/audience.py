@@ -10,8 +10,9 @@ from retrieval.readers.documents import AudienceUnknown
 _HEAD_CHARS = 20_000
 _OPENING = re.compile(r"[-+;=]{3,}[^\n]*\n|\{[ \t]*(?:\r?\n|[\"']|\w+[ \t]*:)")
 _CLOSING = re.compile(r"\n(?:[-+;=]{3,}|\})")
-_RULES = re.compile(r"(?:(?:[^\w\n{<]*|[`~]{3,}[^\n]*)\n)*")
-"""Lines above a text that an editor has made of `---`, or that begin a block of code."""
+_RULES = re.compile(r"(?:(?:[^\w\n{<]*|(?:[`~]{3,}|%)[^\n]*)\n)*")
+"""Lines above a text that an editor has made of `---`, that begin a block of code, or name a version of YAML."""
+_EXPORT = re.compile(r"^export\s+(?:const|let|var)\s+(?:meta(?:data)?|front_?matter)\b[^=\n]*=\s*", re.M | re.I)
 _PARAGRAPH_END = re.compile(r"\n[^\w\n]*(?=\n|\Z)")
 _DATA = re.compile(r"\s*[\[{,]")
 _NOTES = re.compile(
@@ -20,7 +21,7 @@ _NOTES = re.compile(
 """What stands above a text and is not shown: comments of HTML, MDX and Markdown, and an object in one line."""
 _ENTRY = re.compile(r"[\"']?\w[\w.@$ -]{0,60}[\"']?[ \t]*[:=]")
 _CONTINUED = re.compile(r"[ \t]+\S|[-#]")
-_AUDIENCE = re.compile(r"^[^\w\n]*audience[\"']?[^\S\n]*[:=]", re.MULTILINE | re.IGNORECASE)
+_AUDIENCE = re.compile(r"^[^\w\n]*audience[^\w\n:=]{0,5}[:=]", re.MULTILINE | re.IGNORECASE)
 _KEY = re.compile(r"(?:^|[{,;])\s*+[\"']?\s*+audience\s*+[\"']?\s*+[:=]", re.IGNORECASE)
 _NAME_CHARS = 100
 _INVISIBLE = ("Cf", "Cc")
@@ -41,7 +42,7 @@ def _is_name(key: str) -> bool:
 def _visible(text: str) -> str:
     """Return a text in its plain form, without invisible signs."""
     signs = unicodedata.normalize("NFKC", text)
-    return "".join(sign for sign in signs if unicodedata.category(sign) not in _INVISIBLE)
+    return "".join(sign for sign in signs if sign == "\n" or unicodedata.category(sign) not in _INVISIBLE)
 
 
 def check_names(metadata: Mapping[Any, Any]) -> None:
@@ -60,13 +61,13 @@ def mentions_audience(text: str) -> bool:
     return _KEY.search(signs) is not None
 
 
-def check_unread(text: str) -> None:
+def check_unread(text: str, chars: int = _HEAD_CHARS) -> None:
     """Raise Unreadable if a text without front matter names an audience where front matter would stand.
 
     That is behind a rule, a comment or empty lines, in a comment, in an object, or in a first paragraph that has
     nothing but names and values.
     """
-    head = _from_first_sign(text[:_HEAD_CHARS])
+    head = _from_first_sign(text[:chars] if text.isascii() else _visible(text[:chars]))
     notes = _NOTES.match(head)
     assert notes is not None  # it matches nothing, too
     if _AUDIENCE.search(notes[0]) or mentions_audience(notes[0]):
@@ -78,6 +79,14 @@ def check_unread(text: str) -> None:
         is_named = _is_named_above(head)
     if is_named:
         raise AudienceUnknown("its first lines name an audience, and are no front matter that can be read")
+
+
+def check_exports(code: str) -> None:
+    """Raise Unreadable if metadata that an MDX page exports, as Next.js has it, names an audience: it is code."""
+    for found in _EXPORT.finditer(code):
+        closing = _CLOSING.search(code, found.end())
+        if mentions_audience(code[found.end() : closing.start() if closing else found.end() + _HEAD_CHARS]):
+            raise AudienceUnknown("an export names an audience, and is no front matter")
 
 
 def _from_first_sign(text: str) -> str:

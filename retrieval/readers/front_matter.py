@@ -42,6 +42,8 @@ def split_front_matter(text: str) -> FrontMatter:
     head = text[start : closing.start() if closing else start + _MAX_CHARS]
     looks_like_one = _BEGINS[mark].match(head) is not None
     if closing is None:
+        far = _CLOSING[mark].search(text, start) if looks_like_one else None
+        check_unread(text, far.start() if far else 0)
         return _as_text(text, "it has no end" if looks_like_one else "")
     try:
         metadata, warnings = _toml(head) if mark == "+++" else parse_yaml(head)
@@ -49,7 +51,7 @@ def split_front_matter(text: str) -> FrontMatter:
         return _as_text(text, str(error) if looks_like_one else "")
     body = text[closing.end() :]
     check_names(metadata)
-    if not metadata:
+    if not metadata or _OPENING.match(body.lstrip()):  # a second one below that of a generator
         check_unread(body)
     return FrontMatter({key: _plain(value) for key, value in metadata.items()}, body.lstrip("\r\n"), warnings)
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from retrieval.readers.audience import check_exports
 from retrieval.readers.charsets import decode
 from retrieval.readers.documents import FetchedFile, Options, ReadDocument, ReadWarning, document
 from retrieval.readers.esm import is_module, without_module
@@ -34,6 +35,8 @@ def read(file: FetchedFile, options: Options) -> Iterator[ReadDocument | ReadWar
 def markdown_of(text: str, *, has_expressions: bool = True) -> str:
     """Return the Markdown of an MDX text: without tags, imports, exports and expressions, but with their text."""
     parts = list(segments(text))
+    for is_code, part in parts:
+        check_exports("" if is_code else part)
     closed = closed_names("".join(part for is_code, part in parts if not is_code))
     return "".join(
         part if is_code else without_jsx(without_module(part), closed, has_expressions=has_expressions)

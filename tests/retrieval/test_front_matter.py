@@ -173,6 +173,9 @@ def test_an_audience_without_a_value_is_that_of_the_run(said: str, audience: lis
         "\u2028\u2060---\naudience: premium\n---\nText.",
         "\u2014--\ntitle: A\naudience: premium\n---\nText.",
         "***\naudience: premium\n***\nText.",
+        "%YAML 1.2\n---\naudience: premium\n---\nText.",
+        "---\ntitle: A\n\uff21udience\uff1a premium\n---\nText.",
+        "---\ntitle: A\n**Audience**: premium\n---\nText.",
         "```yaml\naudience: premium\n```\nText.",
         "***\n\ntitle: A\naudience: premium\n\nText.",
     ],
@@ -205,12 +208,30 @@ def test_a_text_that_speaks_of_an_audience_is_a_text(text: str) -> None:
     [
         ("a.md", '+++\ntitle = "A"\n[extra]\naudience = ["premium"]\n+++\nText.'),
         ("a.md", "---\ntitle: A\nmeta:\n  Audience: premium\n---\nText."),
+        ("a.md", "---\ntitle: A\nmeta: {audience: premium}\n---\nText."),
         ("a.jsonl", '{"text": "Text.", "metadata": {"audience": ["premium"]}}\n'),
     ],
 )
 def test_an_audience_within_another_value_is_not_for_everyone(path: str, text: str) -> None:
     documents, _, reason = read_all(path, text)
     assert not documents and "audience within" in reason
+
+
+@pytest.mark.parametrize("path", ["a.md", "a.mdx"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\ntitle: A\n---\n\n---\nslug: a\naudience: premium\n---\nText.",
+        f"---\ntitle: A\nslugs: {'x ' * 15_000}\naudience: premium\n---\nText.",
+        "export const metadata = {\n  title: 'A',\n  audience: ['premium'],\n};\n\n# A\n\nText.",
+        "---\ntitle: A\n---\n\nexport const frontMatter = {'audience': 'premium'}\n\n<Text />",
+    ],
+)
+def test_an_audience_far_below_in_a_second_front_matter_or_an_export_refuses_the_file(text: str, path: str) -> None:
+    documents, _, reason = read_all(path, text)
+    assert not documents and "audience" in reason
+    (document,), _, _ = read_all(path, f"# Metadata\n\n```js\n{text}\n```\n")
+    assert "premium" in document.text
 
 
 def test_front_matter_with_the_line_breaks_of_old_macs_is_read() -> None:
