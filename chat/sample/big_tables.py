@@ -132,7 +132,7 @@ _STATEMENTS: dict[str, str] = {
         VALUES ('rare_context', '', '', TRUE, now(), now(), 4000, '', 'drop', FALSE) ON CONFLICT DO NOTHING""",
     "conversations": """
         INSERT INTO chat_conversation (user_id, created_at, last_message_at, state, state_changed_at, title, contact,
-            escalation_reason, language, takeovers, turns)
+            escalation_reason, language, takeovers, queue)
         SELECT 'user_' || n % {customers} + 1, {at}, {at}, CASE WHEN n % 50000 = 0 THEN 'waiting' ELSE 'bot' END, {at},
             'How does ' || {word} || ' work?', '', '', 'en', 0, '{{}}'
         FROM generate_series(1, {count}) AS n""",

@@ -22,6 +22,7 @@ from chat.providers.bodies import DONE, bodies_of, lines_of, whole_body
 from chat.providers.protocol import Prompt
 from chat.providers.wire import CHARS_PER_TOKEN, ModelAnswer
 from common.event_stream import event_of
+from common.validation import is_blank
 from contexts.models import Trace
 
 pytestmark = pytest.mark.django_db
@@ -545,7 +546,7 @@ def test_whatever_a_server_sends_the_outcome_is_stored(
     odd.pieces.append(piece({}, finish, usage=usage))
     kind, data = streamed()[-1]
     trace = Trace.objects.get()
-    if code is None and any(said.replace("\x00", "").strip() for said, _ in texts):
+    if code is None and not is_blank("".join(said for said, _ in texts)):
         assert (kind, trace.state) == ("done", Trace.State.ANSWERED)
     else:
         assert trace.state in (Trace.State.ANSWERED if kind == "done" else Trace.State.FAILED,)

@@ -98,7 +98,7 @@ def test_without_a_model_nothing_is_rewritten(told: int, ask: Any, model: ModelS
         (("hang", ""), "rewrite_timeout"),
         (("drop", ""), "model_unreachable"),
         (("nonsense", ""), "model_failed"),
-        (("answer", " \u200b\n"), "rewrite_unusable"),
+        (("answer", " \u200b\n"), "model_failed"),
         (("answer", "word " * 300), "rewrite_unusable"),
         (("cut off", "How long is"), "rewrite_unusable"),
     ],
