@@ -10,7 +10,7 @@ from retrieval.readers.documents import (
     ReadWarning,
     Unreadable,
 )
-from retrieval.readers.registry import SUFFIXES, is_readable, read
+from retrieval.readers.registry import SUFFIXES, is_readable, read, unread_reason
 
 __all__ = [
     "SUFFIXES",
@@ -30,4 +30,5 @@ __all__ = [
     "read",
     "tables",
     "text",
+    "unread_reason",
 ]  # fmt: skip

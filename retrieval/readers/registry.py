@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from retrieval.readers import isolation
 from retrieval.readers.data_uris import without_data_uris
@@ -20,6 +21,9 @@ _TYPES = {"text/html": ".html", "application/xhtml+xml": ".html", "text/plain": 
 _MAX_WARNINGS = 100
 _WARNING_MAX_CHARS = 1000
 _EMPTY = "documents_without_text"
+_UNREAD = {
+    ".doc", ".xls", ".xlsx", ".ppt", ".pptx", ".odt", ".ods", ".odp", ".rtf", ".epub", ".pages", ".numbers",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +52,13 @@ def reader(*suffixes: str, signature: str = "") -> Callable[[Read], Read]:
 
 def is_readable(path: str) -> bool:
     return any(path.lower().endswith(suffix) for suffix in SUFFIXES)
+
+
+def unread_reason(path: str) -> str:
+    """Return why an office's document is not read, whose text would be missing; "" for others, such as pictures."""
+    suffix = PurePosixPath(path).suffix.lower()
+    is_unread = suffix in _UNREAD and not is_readable(path)
+    return f"no reader for {suffix}: save it as DOCX, PDF, HTML or CSV" if is_unread else ""
 
 
 def read(file: FetchedFile, options: Options | None = None) -> Iterator[ReadDocument | ReadWarning]:

@@ -12,7 +12,7 @@ from typing import IO
 
 from django.conf import settings
 
-from retrieval.readers import FetchedFile, Unreadable, is_readable
+from retrieval.readers import FetchedFile, Unreadable, is_readable, unread_reason
 from retrieval.sources.entries import Entry, SourceUnavailable
 from retrieval.sources.member_names import leads_out, member_names
 from retrieval.sources.zip_directory import TooManyMembers, prepared
@@ -63,6 +63,8 @@ class Archive:
                     yield Entry(path=self.prefix + path, refused="another file of the archive has this name")
                 elif is_readable(path) or path.lower().endswith(".zip"):
                     yield Entry(path=self.prefix + path, refused=_refused(path, member))
+                elif reason := unread_reason(path):
+                    yield Entry(path=self.prefix + path, refused=reason)
 
     def fetch(self, path: str, validators: dict[str, str] | None = None) -> FetchedFile:
         name = path.removeprefix(self.prefix)

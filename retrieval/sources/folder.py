@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from django.conf import settings
 
-from retrieval.readers import FetchedFile, Unreadable, is_readable
+from retrieval.readers import FetchedFile, Unreadable, is_readable, unread_reason
 from retrieval.sources.archive import Archive
 from retrieval.sources.entries import UNREAD_FOLDER, Entry, SourceUnavailable
 
@@ -49,6 +49,8 @@ class Folder:
                 yield from self._entries_of_archive(file, path.as_posix())
             elif is_readable(file.name) or self.only:
                 yield Entry(path=path.as_posix())
+            elif reason := unread_reason(file.name):
+                yield Entry(path=path.as_posix(), refused=reason)
 
     def _found(self, unread: dict[Path, str]) -> list[Path]:
         """Return what is in the folder but folders; add those that cannot be read, with the reason, to `unread`."""

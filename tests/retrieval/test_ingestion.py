@@ -67,6 +67,16 @@ def test_each_file_has_its_outcome(folder: Path) -> None:
     assert live() == {"a", "b", "c", "faq/1", "faq/2", "more.zip/z"}
 
 
+def test_a_document_of_a_kind_that_no_reader_takes_is_told(folder: Path) -> None:
+    (folder / "prices.xlsx").write_bytes(b"PK")
+    (folder / "logo.png").write_bytes(b"\x89PNG")
+    (folder / "more.zip").write_bytes(zipped({"slides.PPTX": "x", "style.css": "x"}))
+    assert "3 indexed, 0 unchanged, 2 unreadable" in ingest(folder)
+    reasons = dict(IngestionFile.objects.filter(state="failed").values_list("path", "reason"))
+    assert list(reasons) == ["more.zip/slides.PPTX", "prices.xlsx"]
+    assert reasons["prices.xlsx"] == "no reader for .xlsx: save it as DOCX, PDF, HTML or CSV"
+
+
 def test_what_was_not_read_in_full_is_told(folder: Path) -> None:
     ingest(folder)
     run = IngestionRun.objects.get()
