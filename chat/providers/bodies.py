@@ -13,7 +13,7 @@ DONE = "[DONE]"
 """What a server sends at last, when its stream is complete."""
 _IS_NO_JSON = "The language model's server sent an answer that is not JSON."
 _MOST_BYTES = 16_000_000
-"""Of one body, or one line of a stream."""
+"""Of one body, or one line of a stream, and of what is read to find where the data of an event ends."""
 
 
 async def whole_body(pieces: AsyncIterable[bytes]) -> Any:
@@ -21,7 +21,7 @@ async def whole_body(pieces: AsyncIterable[bytes]) -> Any:
     body = bytearray()
     async for piece in pieces:
         body += piece
-        _check_size(body)
+        _check_size(len(body))
     return parse_body(body)
 
 
@@ -51,7 +51,7 @@ async def lines_of(pieces: AsyncIterable[bytes]) -> AsyncIterator[str]:
             yield rest.decode("utf-8-sig" if is_first else "utf-8", "replace")
             rest, is_first = bytearray(), False
         rest += last
-        _check_size(rest)
+        _check_size(len(rest))
     if rest:
         yield rest.decode("utf-8", "replace")
 
@@ -61,7 +61,7 @@ async def bodies_of(pieces: AsyncIterable[bytes]) -> AsyncIterator[Any]:
 
     The data of an event may have several lines. A server may leave out the empty line behind an event.
     """
-    data, is_error, is_plain = "", False, False
+    data, is_error, is_plain, read = "", False, False, 0
     async for line in lines_of(pieces):
         name, _, value = line.partition(":")
         # The body, in one line or in many, of a server that does not stream, or fails before it does.
@@ -70,11 +70,14 @@ async def bodies_of(pieces: AsyncIterable[bytes]) -> AsyncIterator[Any]:
             name, value = "data", line
             if data and not line.startswith("}"):  # not its last line
                 data += f"\n{line}"
+                _check_size(len(data))
                 continue
         if name == "event":
             is_error = value.strip() == "error"
         elif name == "data" and value.strip():
             data = f"{data}\n{value.strip()}" if data else value.strip()
+            read += len(data)
+            _check_size(read)
             if data == DONE:
                 body = DONE
             else:
@@ -87,7 +90,7 @@ async def bodies_of(pieces: AsyncIterable[bytes]) -> AsyncIterator[Any]:
             if is_error:
                 raise error_in(body.get("error") or body if isinstance(body, dict) else None)
             yield body
-            data, is_plain = "", False
+            data, is_plain, read = "", False, 0
         elif not line:
             if data:
                 break
@@ -100,6 +103,6 @@ async def bodies_of(pieces: AsyncIterable[bytes]) -> AsyncIterator[Any]:
         yield parse_body(data.encode())
 
 
-def _check_size(body: bytearray) -> None:
-    if len(body) > _MOST_BYTES:
+def _check_size(size: int) -> None:
+    if size > _MOST_BYTES:
         raise ModelError("The language model's server sent more than an answer has.")

@@ -24,6 +24,7 @@ from chat.providers.wire import CHARS_PER_TOKEN, ModelAnswer
 from common.event_stream import event_of
 from common.validation import is_blank
 from contexts.models import Trace
+from tests.cpu_limit import cpu_limit
 
 pytestmark = pytest.mark.django_db
 
@@ -298,6 +299,20 @@ def test_a_line_or_a_body_without_end_is_an_error() -> None:
     for read in (lines, body):
         with pytest.raises(ModelError, match="more than an answer has"):
             async_to_sync(read)()
+
+
+@pytest.mark.parametrize("line", [b'data: {"a": 1,\n', b' "a",\n'])
+def test_an_event_of_lines_without_end_is_an_error(line: bytes) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"{\n" if line.startswith(b" ") else b""
+        for _ in range(4000):
+            yield line * 1000
+
+    async def bodies() -> list[Any]:
+        return [body async for body in bodies_of(pieces())]
+
+    with cpu_limit(), pytest.raises(ModelError, match="more than an answer has"):
+        async_to_sync(bodies)()
 
 
 def test_thinking_is_kept_in_the_trace(odd: OddServer, streamed: Any) -> None:
