@@ -4,14 +4,10 @@ from dataclasses import dataclass, field
 
 import regex
 
-_MARK = r"<[|｜][\w▁]{1,30}[|｜]>|</s>|<eos>|<(?:end|start)_of_turn>"
+_TAGS = ("</s>", "<eos>", "<end_of_turn>", "<start_of_turn>")
+_MARK = r"<[|｜][\w▁]{1,30}[|｜]>|" + "|".join(_TAGS)
 _BEGUN = "|".join(
-    [r"<[|｜]?", r"<[|｜][\w▁]{1,30}[|｜]?"]
-    + [
-        mark[:length]
-        for mark in ("</s>", "<eos>", "<end_of_turn>", "<start_of_turn>")
-        for length in range(2, len(mark))
-    ]
+    [r"<[|｜]?", r"<[|｜][\w▁]{1,30}[|｜]?"] + [mark[:length] for mark in _TAGS for length in range(2, len(mark))]
 )
 _RUN = regex.compile(rf"(?:{_MARK})(?:\s*(?:{_MARK}))*+\s*(?:{_BEGUN})?\Z|(?:{_BEGUN})\Z")
 _MARKS = regex.compile(rf"(?:{_MARK}|\s)+")
