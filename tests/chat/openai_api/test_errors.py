@@ -92,13 +92,16 @@ def test_a_limit_tells_when_to_come_back(bot: None, complete: Any, settings: Any
 def test_a_model_that_fails(
     bot: None, complete: Any, model: ModelServer, settings: Any, behaviour: str, expected: tuple[int, str]
 ) -> None:
-    settings.FABRA_MODEL_TIMEOUT_S, settings.FABRA_MODEL_RETRIES = 0.2, 0
+    settings.FABRA_MODEL_RETRIES = 0
+    patience_s = settings.FABRA_MODEL_TIMEOUT_S
+    if behaviour == "hang":
+        settings.FABRA_MODEL_TIMEOUT_S = 0.2
     model.behaviour = behaviour
     failed = complete()
     assert error_of(failed)[:2] == expected
     assert failed.json()["error"]["type"] == "server_error"
     assert "secret detail" not in failed.content.decode()
-    model.behaviour = "answer"
+    model.behaviour, settings.FABRA_MODEL_TIMEOUT_S = "answer", patience_s
     assert complete().headers["X-RateLimit-Remaining"] == "19"  # what failed was not counted
 
 
