@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connections
+from django.db import OperationalError, connections
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Substr
 
 from common.clocks import was_within
-from common.errors import InvalidInput
+from common.errors import FabraError, InvalidInput
+from common.text import storable
 from retrieval.errors import ObjectUnreadable
 from retrieval.indexing.bulk import Draft
 from retrieval.indexing.document_input import DocumentOrigin
@@ -144,8 +145,25 @@ def _is_settled(before: SourcedObject, reading: Reading, served_hash: str | None
     return bool(before.content_hash) and before.content_hash == served_hash
 
 
+def failure_of(error: Exception) -> str:
+    """Return what is told and stored of an error that a source's queryset has raised."""
+    return storable(f"queryset(): it raised {type(error).__name__}: {error}"[:1000])
+
+
 def differences(source: ModelSourceSpec, row: ModelSource) -> Iterator[str]:
-    """Yield a line for each object that differs from its document; nothing is changed."""
+    """Yield a line for each object that differs from its document; nothing is changed.
+
+    Raise ObjectUnreadable if the source's queryset fails.
+    """
+    try:
+        yield from _differences(source, row)
+    except (FabraError, OperationalError):  # the second: the connection is lost
+        raise
+    except Exception as error:  # the queryset may raise anything
+        raise ObjectUnreadable(f"{source.name}: {failure_of(error)}") from error
+
+
+def _differences(source: ModelSourceSpec, row: ModelSource) -> Iterator[str]:
     for page in read_pages(source):
         found = compare(source, row, page)
         yield from (f"differs: {source.entity_id(key)}" for key in found.drafts)

@@ -20,12 +20,11 @@ from django.utils import timezone
 from common.clocks import is_past
 from common.errors import FabraError, InvalidInput, NotFound, Unavailable
 from common.locks import held
-from common.text import storable
 from retrieval.errors import EmbedderUnavailable, NotReached, ObjectUnreadable
 from retrieval.indexing.bulk import Draft, Outcome, index_in_bulk
 from retrieval.indexing.documents import delete_documents, ensure_index
 from retrieval.model_sources.batches import SIZES, BatchSizes, ComparisonBatch, Done
-from retrieval.model_sources.comparison import compare, gone_in_page, orphans_in_page, read_pages
+from retrieval.model_sources.comparison import compare, failure_of, gone_in_page, orphans_in_page, read_pages
 from retrieval.model_sources.declaration import ModelSourceSpec, model_sources
 from retrieval.model_sources.handler import note, sync_lock, withdraw, withdraw_open
 from retrieval.model_sources.reading import Reading, database_now
@@ -61,7 +60,10 @@ def sync(
     """
     with held(sync_lock(source.name)) as is_mine:
         if not is_mine:
-            raise SourceBusy
+            raise SourceBusy(
+                f"{source.name} is being compared by another process just now: see Model sources in the admin, or run "
+                "it again later."
+            )
         row = ModelSource.objects.get(name=source.name)
         try:
             if not row.is_running:
@@ -73,7 +75,7 @@ def sync(
         except OperationalError:
             raise  # the connection is lost
         except Exception as error:  # the queryset may raise anything
-            reason = storable(f"queryset(): it raised {type(error).__name__}: {error}"[:1000])
+            reason = failure_of(error)
             _update(row, error=reason, phase=ModelSource.Phase.IDLE, cursor="", finished_at=timezone.now())
             raise ObjectUnreadable(f"{source.name}: {reason}") from error
         if is_finished:

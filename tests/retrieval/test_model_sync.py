@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import timedelta
 from io import StringIO
 from itertools import pairwise
@@ -427,6 +428,28 @@ def test_the_documents_of_a_source_whose_code_is_gone_stay_until_they_are_withdr
         call_command("sync_models", "--check", stdout=StringIO())
     call_command("sync_models", "--withdraw", source.name, stdout=StringIO())
     assert texts() == {} and not SourcedObject.objects.exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--check"]])
+@pytest.mark.parametrize("is_busy", [True, False])
+def test_a_source_that_is_not_compared_is_told_and_holds_up_no_other(options: list[str], is_busy: bool) -> None:
+    first, second = declare_customers(), declare_tickets()
+    write_tickets(3)
+    for source in (first, second):
+        compare(source)
+    if not is_busy:
+        first.declared.queryset = lambda: Customer.objects.all()[:1]
+    is_compared = is_busy and bool(options)  # a check writes nothing, so that it need not wait
+    out = StringIO()
+    with (
+        ThreadPoolExecutor(1) as pool,
+        _held_elsewhere(pool, sync_lock(first.name)) if is_busy else nullcontext(),
+        nullcontext() if is_compared else pytest.raises(CommandError, match=rf"Not compared: {first.name}\."),
+    ):
+        call_command("sync_models", *options, stdout=out, stderr=out)
+    said = out.getvalue()
+    assert ("being compared" in said, "it raised" in said) == (is_busy and not is_compared, not is_busy)
+    assert f"{second.name}: {'no difference' if options else '3 compared'}" in said
 
 
 def test_a_terminal_without_the_app_takes_no_source_from_the_workers() -> None:

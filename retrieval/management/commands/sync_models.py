@@ -45,50 +45,71 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
 
     def _check(self, sources: list[ModelSourceSpec]) -> None:
-        count = 0
+        count, failed = 0, []
         for source in sources:
-            row = ModelSource.objects.filter(name=source.name).first()
-            if row is None:
-                self.stdout.write(f"{source.name}: it was never compared; run sync_models without --check")
-                count += 1
-                continue
-            found = 0
-            for found, difference in enumerate(differences(source, row), 1):
-                if found <= _SHOWN:
-                    self.stdout.write(difference)
-            if found > _SHOWN:
-                self.stdout.write(f"... and {found - _SHOWN:,} more")
-            self.stdout.write(f"{source.name}: {f'{found:,} differ' if found else 'no difference'}")
-            count += found
+            try:
+                count += self._check_one(source)
+            except FabraError as error:
+                self.stderr.write(str(error))
+                failed.append(source.name)
         gone = ModelSource.objects.exclude(gone_at=None).filter(sourced__isnull=False).distinct()
         for row in gone:
             self.stdout.write(f"{row.name}: its code is gone, and its documents are there: see --withdraw")
-        if count or gone:
-            raise CommandError(f"{count:,} differ." + (" Documents of gone sources: see --withdraw." if gone else ""))
+        if count or gone or failed:
+            raise CommandError(
+                f"{count:,} differ."
+                + (" Documents of gone sources: see --withdraw." if gone else "")
+                + (f" Not compared: {', '.join(failed)}." if failed else "")
+            )
+
+    def _check_one(self, source: ModelSourceSpec) -> int:
+        """Print where a source differs, and return how often."""
+        row = ModelSource.objects.filter(name=source.name).first()
+        if row is None:
+            self.stdout.write(f"{source.name}: it was never compared; run sync_models without --check")
+            return 1
+        found = 0
+        for found, difference in enumerate(differences(source, row), 1):
+            if found <= _SHOWN:
+                self.stdout.write(difference)
+        if found > _SHOWN:
+            self.stdout.write(f"... and {found - _SHOWN:,} more")
+        self.stdout.write(f"{source.name}: {f'{found:,} differ' if found else 'no difference'}")
+        return found
 
     def _sync(self, sources: list[ModelSourceSpec]) -> None:
         if not sources:
             self.stdout.write("No source is declared: see @index_model in docs/documents.md.")
+        failed = []
         for source in sources:
             if not ModelSource.objects.enabled().filter(name=source.name).exists():
                 self.stdout.write(f"{source.name}: switched off")
                 continue
-            started = time.monotonic()
-            with stop_when_asked() as stop, _Bar(source) as bar:
-                is_finished = sync(source, on_progress=bar.show, until=lambda stop=stop: stop.is_asked)  # type: ignore[misc]
-            row = ModelSource.objects.get(name=source.name)
-            self.stdout.write(
-                f"{source.name}: {row.compared:,} compared, {row.changed:,} indexed, {row.withdrawn:,} withdrawn, "
-                f"{row.failed:,} failed in {time.monotonic() - started:.1f} s"
-            )
-            if not is_finished:
-                raise CommandError("Interrupted; run it again to go on.", returncode=_INTERRUPTED)
-            if row.warning:
-                self.stderr.write(f"{source.name}: {row.warning}")
-            for failed in SourcedObject.objects.filter(source=row).exclude(error="")[:_SHOWN]:
-                self.stderr.write(f"{failed}: {failed.error}")
-            for warned in SourcedObject.objects.filter(source=row).exclude(warnings=[])[:_SHOWN]:
-                self.stderr.write(f"{warned}: {' '.join(warning['message'] for warning in warned.warnings)}")
+            try:
+                self._sync_one(source)
+            except FabraError as error:
+                self.stderr.write(str(error))
+                failed.append(source.name)
+        if failed:
+            raise CommandError(f"Not compared: {', '.join(failed)}.")
+
+    def _sync_one(self, source: ModelSourceSpec) -> None:
+        started = time.monotonic()
+        with stop_when_asked() as stop, _Bar(source) as bar:
+            is_finished = sync(source, on_progress=bar.show, until=lambda: stop.is_asked)
+        row = ModelSource.objects.get(name=source.name)
+        self.stdout.write(
+            f"{source.name}: {row.compared:,} compared, {row.changed:,} indexed, {row.withdrawn:,} withdrawn, "
+            f"{row.failed:,} failed in {time.monotonic() - started:.1f} s"
+        )
+        if not is_finished:
+            raise CommandError("Interrupted; run it again to go on.", returncode=_INTERRUPTED)
+        if row.warning:
+            self.stderr.write(f"{source.name}: {row.warning}")
+        for failed in SourcedObject.objects.filter(source=row).exclude(error="")[:_SHOWN]:
+            self.stderr.write(f"{failed}: {failed.error}")
+        for warned in SourcedObject.objects.filter(source=row).exclude(warnings=[])[:_SHOWN]:
+            self.stderr.write(f"{warned}: {' '.join(warning['message'] for warning in warned.warnings)}")
 
 
 class _Bar:
