@@ -4,7 +4,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
@@ -80,6 +80,14 @@ def test_all_declared_entities_are_materialized() -> None:
     CustomerFactory(user_id="a")
     assert materialize() == ""
     assert FeatureValue.objects.get().value == "calm a"
+
+
+def test_keys_that_cannot_be_listed_fail_the_run_with_their_error() -> None:
+    declare(lambda: 1 / 0)
+    said = StringIO()
+    with pytest.raises(CommandError, match="is failed"):
+        call_command("materialize", "mood", stdout=StringIO(), stderr=said)
+    assert said.getvalue() == "ZeroDivisionError('division by zero')\n"
 
 
 def test_a_run_of_no_entity_says_what_to_do() -> None:

@@ -42,18 +42,24 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         run = self._run(options)
+        failure: Exception | None = None
         with stop_when_asked() as stop, ProgressDisplay(run.pk, self.stdout):
-            execute_run(run.pk, wait_s=WAIT_S, until=lambda: stop.is_asked)
+            try:
+                execute_run(run.pk, wait_s=WAIT_S, until=lambda: stop.is_asked)
+            except Exception as error:  # a declaration may raise anything; `--traceback` shows where
+                failure = error
         run.refresh_from_db()
+        if failure and run.state != MaterializationRun.State.FAILED:  # it is no failure of the run
+            raise failure
         if stop.is_asked and not run.is_finished:
             MaterializationRun.objects.filter(pk=run.pk).stop()
             raise CommandError(f"Stopped; go on with: manage.py materialize --resume {run.pk}", returncode=130)
-        for error in run.errors[:5]:
-            self.stderr.write(f"{error.get('entity_key', '')}: {error['error']}")
+        for found in run.errors[:5]:
+            self.stderr.write(": ".join(filter(None, [found.get("entity_key"), found["error"]])))
         if found_none(run):
             self.stderr.write(no_keys_message(run.feature))
         if run.state != MaterializationRun.State.DONE:
-            raise CommandError(f"The run {run} is {run.state}.")
+            raise CommandError(f"The run {run} is {run.state}.") from failure
 
     def _run(self, options: dict[str, Any]) -> MaterializationRun:
         if options["resume"]:
