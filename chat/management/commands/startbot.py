@@ -3,9 +3,27 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandError
 from django.core.management.commands.startapp import Command as StartApp
 
+_OWN_STEPS = """\
+  export FABRA_APPS={name} FABRA_CHAT_CONTEXT={name}_context FABRA_DEFAULT_INDEX={name} FABRA_SAMPLE=0
+  make up
+and, while it runs, in another terminal with the same variables:
+  .venv/bin/python manage.py loaddata articles --app {name}
+  .venv/bin/python manage.py sync_models
+  .venv/bin/python manage.py evaluate --index {name} --import {golden}
+  make test ARGS={name}"""
+_HOST_STEPS = """\
+  in your settings: INSTALLED_APPS += ["{name}"]
+                    FABRA_CHAT_CONTEXT, FABRA_DEFAULT_INDEX = "{name}_context", "{name}"
+  python manage.py migrate
+  python manage.py loaddata articles --app {name}
+  python manage.py sync_models
+  python manage.py evaluate --index {name} --import {golden}
+  pytest {name}"""
+"""In another project, which has the apps and no Makefile of this one."""
 TEMPLATE = Path(__file__).resolve().parents[2] / "bot_template"
 
 
@@ -28,13 +46,5 @@ class Command(StartApp):
         if keyword.iskeyword(name):
             raise CommandError(f"{name!r} is a word of Python, which no module can have for its name; choose another.")
         super().handle(**options)
-        self.stdout.write(
-            f"Made {name}. Go on with:\n"
-            f"  export FABRA_APPS={name} FABRA_CHAT_CONTEXT={name}_context FABRA_DEFAULT_INDEX={name} FABRA_SAMPLE=0\n"
-            "  make up\n"
-            "and, while it runs, in another terminal with the same variables:\n"
-            f"  .venv/bin/python manage.py loaddata articles --app {name}\n"
-            "  .venv/bin/python manage.py sync_models\n"
-            f"  .venv/bin/python manage.py evaluate --index {name} --import {self._golden(name, options)}\n"
-            f"  make test ARGS={name}"
-        )
+        steps = _OWN_STEPS if settings.FABRA_OWN_PROJECT else _HOST_STEPS
+        self.stdout.write(f"Made {name}. Go on with:\n" + steps.format(name=name, golden=self._golden(name, options)))
