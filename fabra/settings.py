@@ -89,7 +89,7 @@ FABRA_QUEUES = env.bool("FABRA_QUEUES", False)
 # ---------------------------------------------------------------- definitions
 
 # None: every installed app's `definitions.py`, discovered like `admin.py`. Otherwise only these modules.
-FABRA_DEFINITIONS: list[str] | None = env.list("FABRA_DEFINITIONS", default=None)
+FABRA_DEFINITIONS: list[str] | None = env.list("FABRA_DEFINITIONS", cast=str.strip, default=None)
 # True in a script that sets Django up by importing `fabra`: it has its own definitions and mirrors none in rows.
 FABRA_STANDALONE = env.bool("FABRA_STANDALONE", False)
 

@@ -72,9 +72,9 @@ CACHES = {
 DEBUG = env.bool("DEBUG", False)
 SECRET_KEY = env_secret("SECRET_KEY") or secret_key(FABRA_DATA_DIR)
 # Previous values of SECRET_KEY: webhook secrets derived from them stay valid.
-SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", cast=str.strip, default=[])
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", cast=str.strip, default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", cast=str.strip, default=[])
 # Turn it off only to try the bot without TLS; `check --deploy` then warns.
 HTTPS_ONLY = env.bool("FABRA_HTTPS_ONLY", not DEBUG)
 SECURE_SSL_REDIRECT = HTTPS_ONLY
@@ -110,7 +110,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = FABRA_MAX_REQUEST_BYTES
 # ---------------------------------------------------------------- Django
 
 # Your own apps, such as `shop,helpdesk`: folders beside manage.py, or installed packages.
-FABRA_APPS = env.list("FABRA_APPS", default=[])
+FABRA_APPS = env.list("FABRA_APPS", cast=str.strip, default=[])
 if FABRA_APPS and str(BASE_DIR) not in sys.path:
     sys.path.append(str(BASE_DIR))  # a script elsewhere, which imports only `fabra`, finds them too
 INSTALLED_APPS = [

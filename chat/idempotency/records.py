@@ -53,7 +53,7 @@ class RequestClaim:
     key: RequestKey
     token: uuid.UUID = field(default_factory=uuid.uuid4)
     conversation_id: int | None = None
-    """The conversation of the answer, which is deleted with the conversation."""
+    """The answer's conversation; the answer is deleted with it."""
     is_answered: bool = False
     """Whether the answer is stored."""
 

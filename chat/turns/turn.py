@@ -198,7 +198,7 @@ class Turn:
     message: Message
     """The user's message."""
     lease: ConversationLease
-    """The message's turn in its conversation, which has an id by now."""
+    """The message's lease of its conversation, which has an id by now."""
     reservation: BudgetReservation | None = None
     """The reservation of what the answer may cost, until it is settled."""
     calls: list[ModelCall] = field(default_factory=list)

@@ -18,7 +18,7 @@ STEPS = {
     "check": "Checking the settings",
     "migrate": "Bringing the database up to date",
     "create_admin": "Making sure there is an administrator",
-    "load_sample --if-empty": "Indexing the sample knowledge base",
+    "load_sample --if-empty": "Loading the sample into an empty database",
 }
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -213,7 +214,8 @@ _LABEL = "from django.apps import AppConfig\n\n\nclass Shop(AppConfig):\n    nam
         ("shop,shop.apps.Shop", "FABRA_APPS names the app of 'shop.apps.Shop' twice"),
         ("shop,chat", "FABRA_APPS has 'chat', an app that the project has anyway"),
         ("company.events", "the label 'events' of 'company.events' is that of 'events', too. Give the app another one"),
-        ("shop", None),
+        ("shop , chat", "FABRA_APPS has 'chat', an app that the project has anyway"),
+        (" shop", None),
         ("shop.apps.Shop", None),
     ],
 )
@@ -246,6 +248,15 @@ def _manage(command: str, folder: Path, entries: str) -> "subprocess.CompletedPr
 
 def test_what_makes_an_app_needs_no_running_stack() -> None:
     assert all(can_do_without_stack([name]) for name in ("startbot", "startapp", "makemigrations"))
+
+
+def test_in_another_project_startbot_names_the_steps_of_that_one(tmp_path: Path, settings: Any) -> None:
+    settings.FABRA_OWN_PROJECT = False
+    (tmp_path / "shop").mkdir()
+    said = StringIO()
+    call_command("startbot", "shop", str(tmp_path / "shop"), stdout=said)
+    assert 'INSTALLED_APPS += ["shop"]' in said.getvalue()
+    assert "make " not in said.getvalue() and "FABRA_APPS" not in said.getvalue()
 
 
 def test_two_bots_of_startbot_stand_beside_each_other(tmp_path: Path, helpdesk: Path) -> None:
