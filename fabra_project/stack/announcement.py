@@ -18,20 +18,23 @@ The bot is running.
 
   Try it:
   curl -X POST {url}/chat -H "Content-Type: application/json"{key} \\
-       -d '{{"user_id": "user_123", "message": "How do I reset my password?"}}'
+       -d '{{"user_id": "user_123", "message": "{question}"}}'
 
 {mode}
 Ctrl-C stops all of it.
 """
 
 
-def announcement(folder: DataFolder, address: Address, admin: dict[str, str | None], *, is_open: bool) -> str:
+def announcement(
+    folder: DataFolder, address: Address, admin: dict[str, str | None], *, is_open: bool, has_sample: bool
+) -> str:
     return _TEXT.format(
         url=address.url,
         username=admin["username"],
         password=_password(admin),
         logs=folder.logs,
         key="" if is_open else ' -H "Authorization: Bearer YOUR_KEY"',
+        question="How do I reset my password?" if has_sample else "YOUR QUESTION",
         mode=(_OPEN if is_open else _CLOSED).format(address=f"{address.host}:{address.port}"),
     )
 

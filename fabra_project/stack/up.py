@@ -54,9 +54,14 @@ def _start_and_stay(folder: DataFolder, address: Address, progress: ConsoleProgr
     with progress.step("Starting web server, worker, scheduler and event consumer"):
         folder.released.touch()
         wait_until_answering(folder, address, supervision, progress)
-    is_open = environment["DEBUG"].lower() in ("1", "true", "yes", "on", "y", "ok")
-    print(announcement(folder, address, admin, is_open=is_open), flush=True)
+    is_open, has_sample = _is_on(environment["DEBUG"]), _is_on(environment.get("FABRA_SAMPLE", "1"))
+    print(announcement(folder, address, admin, is_open=is_open, has_sample=has_sample), flush=True)
     supervision.wait()
+
+
+def _is_on(switch: str) -> bool:
+    """Read a switch as Django's settings do."""
+    return switch.lower() in ("1", "true", "yes", "on", "y", "ok")
 
 
 def _environment(folder: DataFolder, address: Address, urls: dict[str, str]) -> dict[str, str]:

@@ -23,7 +23,8 @@ def said(db: None, settings: Any, tmp_path: Path) -> Any:
         out = StringIO()
         call_command("create_admin", stdout=out)
         admin = json.loads(out.getvalue())
-        return announcement(DataFolder(path=tmp_path), Address(host="127.0.0.1", port=8000), admin, is_open=True)
+        address = Address(host="127.0.0.1", port=8000)
+        return announcement(DataFolder(path=tmp_path), address, admin, is_open=True, has_sample=True)
 
     return start
 
@@ -54,3 +55,10 @@ def test_a_password_that_was_changed_is_the_owners(said: Any, tmp_path: Path) ->
     User.objects.create_superuser("admin", password="by hand")
     (tmp_path / "secrets" / "admin_password").unlink()
     assert "the one you chose" in said()
+
+
+@pytest.mark.parametrize("has_sample", [True, False])
+def test_the_question_to_try_is_of_the_sample_only_where_there_is_one(tmp_path: Path, has_sample: bool) -> None:
+    address, admin = Address(host="127.0.0.1", port=8000), {"username": "admin", "password": "x"}
+    said = announcement(DataFolder(path=tmp_path), address, admin, is_open=True, has_sample=has_sample)
+    assert ("password?" in said, "YOUR QUESTION" in said) == (has_sample, not has_sample)
