@@ -230,6 +230,7 @@ CELERY_WORKER_PROC_ALIVE_TIMEOUT = 60
 # A worker process above these limits is replaced between two tasks, in case a library leaks memory.
 CELERY_WORKER_MAX_TASKS_PER_CHILD = env.int("FABRA_WORKER_MAX_TASKS", 20_000)
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = env.int("FABRA_WORKER_MAX_MEMORY_MB", 2_000) * 1024  # in KB
+CELERY_DB_REUSE_MAX = sys.maxsize  # fabra_project.celery closes connections
 CELERY_TASK_SOFT_TIME_LIMIT = 15 * 60
 CELERY_TASK_TIME_LIMIT = 16 * 60
 CELERY_BROKER_TRANSPORT_OPTIONS = {

@@ -76,11 +76,15 @@ class EventQuerySet(models.QuerySet["Event"]):
 
     def waiting_before(self, event: "Event") -> list[int]:
         """Return the waiting events of the same type and state that are older: needless once this one is applied."""
+        if not event.state_key:
+            return []
         waiting = self.due().before(event).filter(event_type=event.event_type).exclude(payload__contains=ERASING)
         return list(waiting.values_list("pk", flat=True))
 
     def waiting_beside(self, event: "Event") -> list["Event"]:
         """Return the other events that wait for the event's state, at most LOOK_AHEAD."""
+        if not event.state_key:
+            return []
         waiting = self.due().filter(state_key=event.state_key).exclude(state_key="").exclude(pk=event.pk)
         return list(waiting.order_by("occurred_at", "id")[:LOOK_AHEAD])
 
