@@ -5,7 +5,7 @@ from typing import Any
 
 from celery import Celery, Task, states
 from celery.signals import task_postrun, task_prerun
-from django.db import close_old_connections, connections
+from django.db import close_old_connections, connections, reset_queries
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fabra_project.settings")
 
@@ -19,9 +19,14 @@ app.autodiscover_tasks()
 
 
 @task_prerun.connect
-def close_what_is_old(task: Task[Any, Any], **others: Any) -> None:
-    """Close a connection that was lost, or is older than CONN_MAX_AGE, as Django does before a request."""
+def prepare_connections(task: Task[Any, Any], **others: Any) -> None:
+    """Do what Django does before a request.
+
+    That is to forget the statements that are kept with DEBUG, 9,000 of any length, and to close connections that were
+    lost or are older than CONN_MAX_AGE.
+    """
     if not task.request.is_eager:
+        reset_queries()
         close_old_connections()
 
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from celery.app.trace import build_tracer
 from django.db import connection
 
 from events.dispatch import DEFAULT_QUEUE
 from events.event import AxiomEvent
 from events.models import Event
 from events.outbox import record_event
-from events.tasks import process_event
+from events.tasks import process_event, sweep
+from fabra_project.celery import app
 from tests.processes import Processes, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,3 +63,14 @@ def test_a_task_that_failed_leaves_no_connection(worker: None) -> None:
     process_event.apply_async(("no number",), queue=DEFAULT_QUEUE)
     wait_until(lambda: not connections() & first)
     assert do_task(1).attempts == 1
+
+
+def test_statements_that_are_kept_for_debugging_are_those_of_one_task(settings: Any) -> None:
+    settings.DEBUG = True
+    run = build_tracer(sweep.name, sweep, app=app)
+
+    def kept_by_a_task() -> int:
+        run("a", (), {}, {"id": "a", "is_eager": False})
+        return len(connection.queries_log)
+
+    assert 0 < kept_by_a_task() == kept_by_a_task()
