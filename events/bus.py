@@ -4,7 +4,6 @@ An entry has the fields `event_type`, `entity_id`, `payload` (a JSON object), an
 idempotent; default: the entry's own id) and `occurred_at` (ISO 8601; default: the entry's time).
 """
 
-import json
 import logging
 import math
 import time
@@ -20,6 +19,7 @@ from django.utils.dateparse import parse_datetime
 
 from common.errors import FabraError, InvalidInput
 from common.redis import REDIS_ERRORS, async_redis, plain_redis, redis_key
+from common.strict_json import NotJSON, parse_json
 from common.validation import to_json
 from events.acceptance import accepted
 from events.errors import EventBusUnavailable
@@ -166,9 +166,9 @@ def time_of_entry(entry_id: str) -> datetime:
 
 def event_of_fields(entry_id: str, fields: Mapping[str, str]) -> AxiomEvent:
     try:
-        payload = json.loads(fields.get("payload") or "{}")
-    except (ValueError, RecursionError):
-        raise InvalidInput("payload is no JSON.") from None
+        payload = parse_json(fields.get("payload") or "{}")
+    except NotJSON as error:
+        raise InvalidInput(f"payload {error}.") from None
     occurred_at = time_of_entry(entry_id)
     if "occurred_at" in fields:
         try:

@@ -10,7 +10,6 @@ A mapping says how another system's body becomes an event. It is JSON in the sha
 
 import hashlib
 import hmac
-import json
 import re
 import secrets
 import time
@@ -22,6 +21,7 @@ from django.conf import settings
 from django.utils.dateparse import parse_datetime
 
 from common.errors import InvalidInput
+from common.strict_json import NotJSON, parse_json
 from events.errors import WebhookSignatureInvalid, WebhookTimestampStale
 from events.event import AxiomEvent
 from events.models import WebhookSource
@@ -78,9 +78,9 @@ def event_of_message(source: WebhookSource, timestamp: str, body: bytes) -> Axio
     InvalidInput for a body that is no event.
     """
     try:
-        message = json.loads(body)
-    except (ValueError, RecursionError):
-        raise InvalidInput("The body is no valid JSON.") from None
+        message = parse_json(body)
+    except NotJSON as error:
+        raise InvalidInput(f"The body {error}.") from None
     if not isinstance(message, dict):
         raise InvalidInput("The body must be a JSON object.")
     fields = fill(source.mapping, message) if source.mapping else {k: v for k, v in message.items() if k in MAPPED}

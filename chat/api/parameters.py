@@ -1,6 +1,5 @@
 """Parameters of addresses, read and checked."""
 
-import json
 import re
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from rest_framework.request import Request
 
 from chat.api.auth import caller_of
 from common.errors import InvalidInput
+from common.strict_json import NotJSON, parse_json
 from retrieval.indexing.document_input import check_index_name
 
 Row = TypeVar("Row", bound=Model)
@@ -26,9 +26,9 @@ def index_name(request: Request) -> str:
 
 def json_object(text: str, what: str) -> Any:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
+        value = parse_json(text)
+    except NotJSON as error:
+        raise InvalidInput(f"{what} {error}.") from None
     if not isinstance(value, dict):
         raise InvalidInput(f"{what} must be a JSON object.")
     return value

@@ -20,6 +20,7 @@ from chat.live.groups import INBOX, conversation_group
 from chat.models import Conversation
 from chat.page.standing import FORBIDDEN, user_of_session
 from common.background import repeat, spawn, with_own_thread
+from common.strict_json import NotJSON, parse_json
 
 
 class InboxConsumer(AsyncWebsocketConsumer):
@@ -72,8 +73,8 @@ class InboxConsumer(AsyncWebsocketConsumer):
             await self.close(code=FORBIDDEN, reason="Your account may no longer answer customers.")
             return
         try:
-            content = json.loads(text_data or "")
-        except (ValueError, RecursionError):
+            content = parse_json(text_data or "")
+        except NotJSON:
             return
         if not isinstance(content, dict):
             return

@@ -34,6 +34,7 @@ from common.background import spawn, with_own_thread
 from common.errors import FabraError
 from common.markdown import render
 from common.markdown_stream import Block, MarkdownStream
+from common.strict_json import NotJSON, parse_json
 
 
 class ChatConsumer(AsyncWebsocketConsumer):
@@ -256,8 +257,8 @@ def language_of(meta: dict[str, Any]) -> str:
 def parsed(text: str | None) -> dict[str, Any] | None:
     """Return the object that a frame holds; None if it holds none."""
     try:
-        content = json.loads(text or "")
-    except (ValueError, RecursionError):
+        content = parse_json(text or "")
+    except NotJSON:
         return None
     return content if isinstance(content, dict) else None
 

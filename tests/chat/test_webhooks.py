@@ -237,6 +237,7 @@ def test_a_mapping_makes_an_event_of_another_systems_body(source: WebhookSource)
         b'{"a": NaN}',
         b'{"event_type": "a", "entity_id": "b\\u0000"}',
         b'{"event_type": 5, "entity_id": "b"}',
+        b'{"event_type": "doc_updated", "entity_id": "b", "payload": {"audience": ["staff"], "audience": []}}',
         b'{"event_type": "a", "entity_id": "b", "payload": []}',
         b'{"event_type": "a", "entity_id": "b", "occurred_at": "soon"}',
         b'{"event_type": "a", "entity_id": "b", "occurred_at": 1e300}',

@@ -217,6 +217,7 @@ class TestBus:
         for fields in [
             {"nonsense": b"\xff\xfe"},
             {"event_type": "poked", "entity_id": "b1", "payload": "{"},
+            {"event_type": "poked", "entity_id": "b1", "payload": '{"audience": ["staff"], "audience": []}'},
             {"event_type": "x", "entity_id": "y\x00"},
             {"event_type": "x", "entity_id": "y", "occurred_at": "0001-01-01T00:00:00+14:00"},
         ]:
@@ -224,7 +225,7 @@ class TestBus:
         self.publish(id="good")
         self.publish(id="good", payload={"another": "body"})
         self.consume()
-        assert Event.objects.filter(state="dead").count() == 5
+        assert Event.objects.filter(state="dead").count() == 6
         assert Event.objects.get(event_id="good").state == "received"
 
     @pytest.mark.django_db(transaction=True)
