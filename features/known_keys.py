@@ -19,18 +19,33 @@ def known_keys(spec: EntitySpec) -> list[str]:
 
 
 def _declared_keys(spec: EntitySpec) -> Iterator[str]:
-    """Yield the keys that the declaration lists, which is a queryset of one column, an iterable, or a function."""
+    """Yield the keys that the declaration lists, which is a queryset of one column, an iterable, or a function.
+
+    Raise InvalidInput for rows of several columns.
+    """
     listed = spec.keys() if callable(spec.keys) else spec.keys
     if hasattr(listed, "iterator"):
         listed = listed.all().iterator(chunk_size=5000)
     for listed_key in listed or ():
-        value = listed_key[0] if isinstance(listed_key, tuple | list) else getattr(listed_key, "pk", listed_key)
+        value = _key_of(listed_key, spec)
         if value is None:
             continue  # a row of nobody
         try:
             yield check_identity(str(value), spec.key)
         except InvalidInput:
             continue  # no request could name it either
+
+
+def _key_of(listed: Any, spec: EntitySpec) -> Any:
+    row = list(listed.values()) if isinstance(listed, dict) else listed
+    if not isinstance(row, tuple | list):
+        return getattr(row, "pk", row)
+    if len(row) != 1:
+        raise InvalidInput(
+            f"The `keys` of the entity {spec.name} list rows of {len(row)} columns: list the {spec.key} alone, as "
+            f"values_list({spec.key!r}) does."
+        )
+    return row[0]
 
 
 def listed_keys(entity: str, keys: Sequence[str]) -> set[str]:
@@ -47,7 +62,8 @@ def listed_keys(entity: str, keys: Sequence[str]) -> set[str]:
 def _declared_of(spec: EntitySpec, keys: Sequence[str]) -> set[str]:
     """Return those of the keys that the declaration lists; a queryset of a field is asked for them alone."""
     rows = spec.keys
-    if isinstance(rows, QuerySet) and not rows.query.is_sliced and not rows.query.annotation_select:
+    is_plain = isinstance(rows, QuerySet) and not rows.query.is_sliced and not rows.query.annotation_select
+    if is_plain and len(rows.query.values_select) < 2:
         name = rows.query.values_select[0] if rows.query.values_select else "pk"
         if "__" not in name:
             field = rows.model._meta.pk if name == "pk" else rows.model._meta.get_field(name)

@@ -9,10 +9,10 @@ from django.test import Client
 from django.urls import reverse
 
 from chat.models import Customer
-from common.errors import DefinitionError
+from common.errors import DefinitionError, InvalidInput
 from features.admin.progress import progress_of
 from features.declaration import entity, feature
-from features.known_keys import known_keys
+from features.known_keys import known_keys, listed_keys
 from features.materialization.requests import request_run
 from features.materialization.runs import execute_run
 from features.models import FeatureValue, KnownEntity
@@ -43,10 +43,11 @@ def materialize() -> str:
     [
         Customer.objects.values_list("user_id"),
         Customer.objects.values_list("user_id", flat=True),
+        Customer.objects.values("user_id"),
         lambda: [("b", ), "a", "a"],
         ["a", "b", " spaced ", "", None],
     ],
-    ids=["rows", "flat", "function", "list"],
+    ids=["rows", "flat", "dicts", "function", "list"],
 )  # fmt: skip
 def test_declared_keys_are_known_beside_those_that_were_seen(keys: Any) -> None:
     declare(keys)
@@ -88,6 +89,15 @@ def test_keys_that_cannot_be_listed_fail_the_run_with_their_error() -> None:
     with pytest.raises(CommandError, match="is failed"):
         call_command("materialize", "mood", stdout=StringIO(), stderr=said)
     assert said.getvalue() == "ZeroDivisionError('division by zero')\n"
+
+
+@pytest.mark.parametrize("rows", [Customer.objects.values_list("tier", "user_id"), lambda: [{"a": "x", "b": "y"}]])
+def test_rows_of_several_columns_are_refused(rows: Any) -> None:
+    declare(rows)
+    CustomerFactory()
+    for find in (lambda: known_keys(entities["Bear"]), lambda: listed_keys("Bear", ["a"])):
+        with pytest.raises(InvalidInput, match="rows of 2 columns: list the bear_id alone"):
+            find()
 
 
 def test_a_run_of_no_entity_says_what_to_do() -> None:
