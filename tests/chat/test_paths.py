@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextvars import Context, copy_context
 from typing import Any
 
 import pytest
@@ -75,3 +76,14 @@ def test_a_prefix_of_the_server_changes_nothing(root_path: str) -> None:
 def test_a_user_without_permissions_holds_none() -> None:
     assert not holds(object(), "contexts.view_trace")
     assert not holds(None, "contexts.view_trace")
+
+
+def test_to_find_the_pages_leaves_nothing_in_the_context_that_each_request_inherits() -> None:
+    def left() -> int:
+        with override("fi"):  # in which no URL resolver has been used yet
+            before = len(copy_context())
+            paths._roots.cache_clear()
+            paths.roots()
+            return len(copy_context()) - before
+
+    assert Context().run(left) == 0
