@@ -10,13 +10,14 @@ class CommonConfig(app_config.BotAppConfig):
     name = "common"
 
     def ready(self) -> None:
-        from common.checks import check_celery, check_time_zones
+        from common.checks import check_celery, check_databases, check_time_zones
         from common.models import ClockReading, PrunedKind, Pruning
         from common.redis_memory import check_redis
         from common.retention import Bounded, stays
 
         checks.register(check_celery)
         checks.register(check_time_zones)
+        checks.register(check_databases)
         checks.register(check_redis, checks.Tags.database)
         pruning = (PrunedKind, Pruning, ClockReading)
         stays(Bounded(name="how far the pruning is", models=pruning, reason="one row for each kind"))

@@ -5,6 +5,7 @@ from typing import Any
 from celery import current_app
 from django.conf import settings
 from django.core import checks
+from django.db import DEFAULT_DB_ALIAS, connections, router
 
 from common.bot_task import LIMIT_S, SOFT_LIMIT_S
 
@@ -44,6 +45,19 @@ def check_time_zones(**kwargs: Any) -> list[checks.CheckMessage]:
             "own beside yours (docs/inside-your-project.md).",
             id="common.E004",
         )
+    ]
+
+
+def check_databases(**kwargs: Any) -> list[checks.CheckMessage]:
+    """Check that the bot's tables are made in one database alone, which is the only one that it reads."""
+    return [
+        checks.Warning(
+            f"The bot's tables would be made in the database {alias!r}, too.",
+            hint='Put "fabra.hosting.BotRouter" before all others in DATABASE_ROUTERS.',
+            id="common.W003",
+        )
+        for alias in connections
+        if alias != DEFAULT_DB_ALIAS and router.allow_migrate(alias, "common")
     ]
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db.utils import DEFAULT_DB_ALIAS
 
 _PACKAGES = ("common", "events", "features", "retrieval", "contexts", "chat")
 _APPS = [
@@ -20,6 +22,21 @@ _APPS = [
 ]
 BOT_MIDDLEWARE = ["chat.serving.middleware.bot_pages"]
 """What the bot's own pages need, and no other page gets: `MIDDLEWARE += BOT_MIDDLEWARE`."""
+
+
+class BotRouter:
+    """Keeps the bot in the default database: `DATABASE_ROUTERS = ["fabra.hosting.BotRouter", ...]`, the first of them.
+
+    Its tables need PostgreSQL, and some of its statements name no model that another router could know them by.
+    """
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return DEFAULT_DB_ALIAS if model._meta.app_label in _PACKAGES else None
+
+    db_for_write = db_for_read
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
+        return db == DEFAULT_DB_ALIAS if app_label in _PACKAGES else None
 
 
 def bot_apps(installed: Sequence[str]) -> list[str]:

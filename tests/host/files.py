@@ -94,6 +94,7 @@ AUTH_USER_MODEL = "people.Person"
 DATABASES = {"default": environ.Env().db_url_config(os.environ["SHOP_DATABASE"])}
 DATABASES["default"]["ATOMIC_REQUESTS"] = True
 DATABASES["archive"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:", "ATOMIC_REQUESTS": True}
+DATABASE_ROUTERS = ["fabra.hosting.BotRouter"]
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 DATA_UPLOAD_MAX_MEMORY_SIZE = None
 MIDDLEWARE += ["django.contrib.auth.middleware.LoginRequiredMiddleware", "django.middleware.locale.LocaleMiddleware"]

@@ -125,6 +125,9 @@ def test_forms_offer_the_languages_that_the_bot_speaks_where_the_project_chose_n
 
 
 def test_checks_find_nothing(came: Any) -> None:
+    assert "common.W003" in came["checked without a router"]
+    assert "people_person" in came["tables of the archive"]
+    assert not [name for name in came["tables of the archive"] if name.startswith(("chat_", "retrieval_", "events_"))]
     assert "no issues" in came["checked"] and "No changes detected" in came["checked"], came["checked"]
 
 

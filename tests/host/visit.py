@@ -14,7 +14,8 @@ from django.conf import settings  # noqa: E402
 from django.contrib.auth import get_user_model  # noqa: E402
 from django.contrib.auth.models import Group  # noqa: E402
 from django.core.management import call_command  # noqa: E402
-from django.test import Client  # noqa: E402
+from django.db import connections  # noqa: E402
+from django.test import Client, override_settings  # noqa: E402
 
 PASSWORD = "a secret of the shop"
 _SIGN_IN = {"username": "boss@shop.example", "password": PASSWORD, "next": "/fabra/admin/"}
@@ -27,10 +28,14 @@ def main(document: Path) -> dict[str, Any]:
     call_command("migrate", "people", verbosity=0)  # before the bot has a table
     call_command("migrate", "people", database="archive", verbosity=0)
     call_command("migrate", verbosity=0)
+    call_command("migrate", database="archive", verbosity=0)
     call_command("migrate", "people", verbosity=0)
     checked = StringIO()
     call_command("check", stdout=checked, stderr=checked)
     call_command("makemigrations", dry_run=True, stdout=checked)
+    unrouted = StringIO()
+    with override_settings(DATABASE_ROUTERS=[]):
+        call_command("check", stdout=unrouted, stderr=unrouted)
     call_command("index_documents", document, index="knowledge_base", stdout=StringIO())
     get_user_model().objects.create_superuser("boss@shop.example", PASSWORD)
     Group.objects.create(name="packers")
@@ -65,6 +70,8 @@ def main(document: Path) -> dict[str, Any]:
     }
     return {
         "checked": checked.getvalue(),
+        "checked without a router": unrouted.getvalue(),
+        "tables of the archive": connections["archive"].introspection.table_names(),
         "signed in": [signed_in.status_code, signed_in.headers.get("Location")],
         "visited": {
             name: {"status": answer.status_code, "headers": dict(answer.headers), "text": answer.content.decode()}
