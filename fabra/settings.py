@@ -8,15 +8,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import environ
-
 from common.client_address import parse_networks
+from common.environment import Environment
 from common.secret_files import env_secret
 from fabra.admin_menu import UNFOLD
 from fabra.hosting import BOT_MIDDLEWARE as BOT_MIDDLEWARE
 from fabra.hosting import bot_apps as bot_apps
 
-env = environ.Env()
+env = Environment()
 
 FABRA_UNFOLD = UNFOLD  # the look and the menu of the admin
 
