@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import messages
+from django.db import transaction
 from django.db.models import Count, Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
@@ -25,19 +26,22 @@ class ModelSourceAdmin(DefinitionAdmin):
         "name", "shown_state", "shown_progress", "documents", "errors", "differences", moment("finished_at"),
     )  # fmt: skip
     list_filter = (*DefinitionAdmin.list_filter, "index")
-    readonly_fields = ("shown_progress", "differences", "took", "shown_errors", "shown_warnings", "shown_documents")
+    readonly_fields = (
+        "shown_progress", "differences", "took", "shown_errors", "shown_warnings", "shown_documents", "withdrawal",
+    )  # fmt: skip
     needs_permission = {"shown_documents": "retrieval.view_document"}
     actions = ("compare",)
 
     def get_fieldsets(self, request: HttpRequest, obj: ModelSource | None = None) -> Any:
         where = ("location", *(("gone_at",) if obj and obj.gone_at else ()))
+        is_over = ("withdrawal",) if obj and (obj.gone_at or not obj.is_enabled) else ()
         compared = [("shown_progress", "differences"), ("started_at", "finished_at", "took")]
         compared += [(name,) for name in ("error", "warning") if obj and getattr(obj, name)]
         declared = (("name", "is_enabled"), "description", ("model", "index", "format"), where)
         fieldsets = (
             (None, {"fields": declared}),
             ("Comparison with the documents", {"fields": compared}),
-            (None, {"fields": ("shown_errors", "shown_warnings", "shown_documents")}),
+            (None, {"fields": ("shown_errors", "shown_warnings", "shown_documents", *is_over)}),
         )
         return self.permitted(request, fieldsets)
 
@@ -54,7 +58,15 @@ class ModelSourceAdmin(DefinitionAdmin):
 
     @action(description="Compare with the documents now", permissions=["change"])
     def compare(self, request: HttpRequest, rows: QuerySet[ModelSource]) -> None:
-        names = list(ModelSource.objects.active().filter(pk__in=rows.values("pk")).values_list("name", flat=True))
+        self._compare(request, list(ModelSource.objects.active().filter(pk__in=rows.values("pk"))))
+
+    def save_model(self, request: HttpRequest, obj: ModelSource, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if "is_enabled" in form.changed_data and obj.is_enabled and obj.gone_at is None:
+            transaction.on_commit(lambda: self._compare(request, [obj]))
+
+    def _compare(self, request: HttpRequest, sources: list[ModelSource]) -> None:
+        names = [source.name for source in sources]
         ModelSource.objects.filter(name__in=names).update(requested_at=timezone.now())
         if all(enqueue_model_sync(name) for name in names):
             self.message_user(request, f"{len(names)} being compared.", messages.SUCCESS if names else messages.WARNING)
@@ -87,7 +99,8 @@ class ModelSourceAdmin(DefinitionAdmin):
         if row.started_at is None:
             return "–"
         parts = ((row.changed, "indexed"), (row.withdrawn, "withdrawn"), (row.failed, "failed"))
-        return one_line(", ".join(f"{count:,} {what}" for count, what in parts if count) or "no difference")
+        found = ", ".join(f"{count:,} {what}" for count, what in parts if count)
+        return one_line(found or ("–" if row.error else "no difference"))
 
     @display(description="took")
     def took(self, row: ModelSource) -> str:
@@ -118,6 +131,10 @@ class ModelSourceAdmin(DefinitionAdmin):
             for source in warned
         ]
         return table(["Object", "What was left out or guessed"], rows, "None.")
+
+    @display(description="to delete its documents")
+    def withdrawal(self, row: ModelSource) -> str:
+        return code(f'manage.py sync_models --withdraw "{row.name}"')
 
     @display(description="its documents")
     def shown_documents(self, row: ModelSource) -> str:

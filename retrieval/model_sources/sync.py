@@ -98,7 +98,8 @@ def withdraw_documents(name: str) -> int:
     """
     row = ModelSource.objects.filter(name=name).first()
     if row is None:
-        raise NotFound(f"There is no model source {name!r}.")
+        known = ", ".join(ModelSource.objects.order_by("name").values_list("name", flat=True)) or "none"
+        raise NotFound(f"There is no model source {name!r}; there are: {known}.")
     if row.is_enabled and (row.gone_at is None or name in model_sources):
         raise InvalidInput(
             f"{name} is declared, or was so at the last migrate: switch it off in the admin first, or its documents "
@@ -118,8 +119,9 @@ def _begin(source: ModelSourceSpec, row: ModelSource) -> None:
     now = timezone.now()
     _update(
         row, phase=ModelSource.Phase.COMPARE, cursor="", started_at=now, worked_at=now, error="", warning="",
-        total=source.queryset().count(), compared=0, changed=0, withdrawn=0, failed=0,
+        total=0, compared=0, changed=0, withdrawn=0, failed=0,
     )  # fmt: skip
+    _update(row, total=source.queryset().count())
 
 
 def _update(row: ModelSource, **columns: object) -> None:

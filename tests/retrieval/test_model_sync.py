@@ -415,6 +415,11 @@ def test_the_command_compares_checks_and_fails_where_they_differ() -> None:
     assert sorted(texts().values()) == ["Note 2. It leaks.", "Other."]
     with pytest.raises(CommandError, match=r"declared are: chat\.ticket in desk"):
         run("nothing")
+    with pytest.raises(CommandError, match=r"there are: chat\.ticket in desk"):
+        run("--withdraw", "nothing")
+    ModelSource.objects.update(is_enabled=False)
+    Ticket.objects.update(note="Another.")
+    assert run("--check") == "chat.ticket in desk: switched off\n"
 
 
 def test_the_documents_of_a_source_whose_code_is_gone_stay_until_they_are_withdrawn() -> None:

@@ -65,6 +65,9 @@ class Command(BaseCommand):
     def _check_one(self, source: ModelSourceSpec) -> int:
         """Print where a source differs, and return how often."""
         row = ModelSource.objects.filter(name=source.name).first()
+        if row is not None and not row.is_enabled:
+            self.stdout.write(f"{source.name}: switched off")
+            return 0
         if row is None:
             self.stdout.write(f"{source.name}: it was never compared; run sync_models without --check")
             return 1
