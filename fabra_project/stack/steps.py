@@ -13,19 +13,23 @@ from fabra_project.stack.folder import PROJECT, DataFolder, last_lines
 from fabra_project.stack.leftovers import end_now
 from fabra_project.stack.progress import ConsoleProgress
 
+_SAMPLE = "load_sample --if-empty"
 STEPS = {
     "prepare_assets": "Preparing the embedding model and the token encodings",
     "check": "Checking the settings",
     "migrate": "Bringing the database up to date",
     "create_admin": "Making sure there is an administrator",
-    "load_sample --if-empty": "Loading the sample into an empty database",
+    _SAMPLE: "Loading the sample, if the database is empty",
 }
 
 
-def prepare(folder: DataFolder, environment: dict[str, str], progress: ConsoleProgress) -> dict[str, str | None]:
+def prepare(
+    folder: DataFolder, environment: dict[str, str], progress: ConsoleProgress, *, has_sample: bool
+) -> dict[str, str | None]:
     """Run the steps in order; return the administrator's `username`, and its `password` or where it is."""
+    steps = [step for step in STEPS if has_sample or step != _SAMPLE]
     process = subprocess.Popen(
-        [sys.executable, "-m", "fabra_project.stack.commands", *STEPS],
+        [sys.executable, "-m", "fabra_project.stack.commands", *steps],
         cwd=PROJECT,
         env=environment,
         stdin=subprocess.DEVNULL,

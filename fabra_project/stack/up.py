@@ -50,11 +50,11 @@ def _start_and_stay(folder: DataFolder, address: Address, progress: ConsoleProgr
         supervision = Supervision(folder, programs, environment)
         wait_until_ready(folder, servers, progress, supervision.require_alive)
     write_services(folder.path, servers.urls)
-    admin = prepare(folder, environment, progress)
+    is_open, has_sample = _is_on(environment["DEBUG"]), _is_on(environment.get("FABRA_SAMPLE", "1"))
+    admin = prepare(folder, environment, progress, has_sample=has_sample)
     with progress.step("Starting web server, worker, scheduler and event consumer"):
         folder.released.touch()
         wait_until_answering(folder, address, supervision, progress)
-    is_open, has_sample = _is_on(environment["DEBUG"]), _is_on(environment.get("FABRA_SAMPLE", "1"))
     print(announcement(folder, address, admin, is_open=is_open, has_sample=has_sample), flush=True)
     supervision.wait()
 
