@@ -109,13 +109,16 @@ def index_documents(db: None) -> Callable[..., None]:
 
 
 @pytest.fixture
-def sync_models(db: None) -> Callable[[], None]:
-    """Return a function that compares all model sources with their documents, as `manage.py sync_models` does."""
+def sync_models(db: None) -> Callable[..., None]:
+    """Return a function that compares model sources with their documents, as `manage.py sync_models` does.
 
-    def run() -> None:
+    It takes names of sources, such as "shop.article in help", and compares all of the project without one.
+    """
+
+    def run(*names: str) -> None:
         sync_model_sources()
-        for source in model_sources.values():
-            assert sync(source)
+        for name in names or model_sources:
+            assert sync(model_sources.require(name))
 
     return _either_way(run)
 

@@ -256,6 +256,8 @@ def test_in_another_project_startbot_names_the_steps_of_that_one(tmp_path: Path,
     said = StringIO()
     call_command("startbot", "shop", str(tmp_path / "shop"), stdout=said)
     assert 'INSTALLED_APPS += ["shop"]' in said.getvalue()
+    assert "DJANGO_SETTINGS_MODULE=fabra_project.settings pytest shop" in said.getvalue()
+    assert "uvicorn fabra_project.asgi:application" in said.getvalue()
     assert "make " not in said.getvalue() and "FABRA_APPS" not in said.getvalue()
 
 

@@ -1,9 +1,10 @@
 import keyword
+import os
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
+from django.conf import ENVIRONMENT_VARIABLE, settings
 from django.core.management.base import CommandError
 from django.core.management.commands.startapp import Command as StartApp
 
@@ -22,7 +23,9 @@ _HOST_STEPS = """\
   python manage.py loaddata articles --app {name}
   python manage.py sync_models
   python manage.py evaluate --index {name} --import {golden}
-  pytest {name}"""
+  uvicorn {project}.asgi:application
+  pip install pytest pytest-django
+  DJANGO_SETTINGS_MODULE={settings} pytest {name}"""
 """In another project, which has the apps and no Makefile of this one."""
 TEMPLATE = Path(__file__).resolve().parents[2] / "bot_template"
 
@@ -47,4 +50,12 @@ class Command(StartApp):
             raise CommandError(f"{name!r} is a word of Python, which no module can have for its name; choose another.")
         super().handle(**options)
         steps = _OWN_STEPS if settings.FABRA_OWN_PROJECT else _HOST_STEPS
-        self.stdout.write(f"Made {name}. Go on with:\n" + steps.format(name=name, golden=self._golden(name, options)))
+        self.stdout.write(
+            f"Made {name}. Go on with:\n"
+            + steps.format(
+                name=name,
+                golden=self._golden(name, options),
+                settings=os.environ[ENVIRONMENT_VARIABLE],
+                project=settings.ROOT_URLCONF.partition(".")[0],
+            )
+        )
