@@ -130,7 +130,7 @@ class ProgressDisplay:
         else:
             left = f", {duration((run.total - last) / rate)} left" if rate else ""
             pace = f"{rate:,.0f}/s{left}"
-        share = run.worked / run.total if run.total else float(run.is_finished)
+        share = run.worked / run.total if run.total else float(run.state == MaterializationRun.State.DONE)
         filled = round(_BAR_CHARS * share)
         counts = f"{run.worked:,}/{run.total:,}" + (f", {run.failed:,} failed" if run.failed else "")
         return f"{run} [{'█' * filled}{'·' * (_BAR_CHARS - filled)}] {share:4.0%}  {counts}  {pace}"
