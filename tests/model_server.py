@@ -58,6 +58,7 @@ class ModelServer:
         """Parameters that it answers with 400."""
         self.text = TEXT
         self.delay_s = 0.0
+        """How long each answer, and each piece of a stream, takes; what waits already follows a change."""
         self.scripts: dict[str, tuple[str, str]] = {}
         """Behaviour and text for requests whose instructions begin with the key; others are answered as usual."""
         self.requests: list[dict[str, Any]] = []
@@ -90,12 +91,12 @@ class ModelServer:
             http.close_connection = True
             http.connection.close()
         elif http.path.endswith("/embeddings"):
-            self._wait_for_client(http, self.delay_s)
+            self._wait_for_client(http)
             self._send(http, 200, self._embeddings(body))
         elif body.get("stream"):
             self._stream(http, behaviour)
         else:
-            self._wait_for_client(http, self.delay_s)
+            self._wait_for_client(http)
             self._send(http, 200, self._completion(text, behaviour))
 
     def _script_of(self, body: dict[str, Any]) -> tuple[str, str]:
@@ -104,11 +105,11 @@ class ModelServer:
         behaviour = self.next.pop(0) if self.next else self.behaviour
         return found or (behaviour, self.text)
 
-    def _wait_for_client(self, http: BaseHTTPRequestHandler, seconds: float) -> None:
-        """Wait, and raise as soon as the client has closed its connection."""
+    def _wait_for_client(self, http: BaseHTTPRequestHandler, seconds: float | None = None) -> None:
+        """Wait, by default for `delay_s`, and raise as soon as the client has closed its connection."""
         http.connection.settimeout(0.05)
-        give_up_at = time.monotonic() + seconds
-        while time.monotonic() < give_up_at:
+        began = time.monotonic()
+        while time.monotonic() - began < (self.delay_s if seconds is None else seconds):
             try:
                 if http.connection.recv(1) == b"":
                     raise BrokenPipeError
@@ -157,7 +158,7 @@ class ModelServer:
                 http.connection.close()
                 return
             self._chunk(http, [{"index": 0, "delta": {"content": piece}, "finish_reason": None}])
-            self._wait_for_client(http, self.delay_s)
+            self._wait_for_client(http)
         self._chunk(http, [{"index": 0, "delta": {}, "finish_reason": "stop"}])
         self._chunk(http, [], {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120})
         http.wfile.write(b"data: [DONE]\n\n")

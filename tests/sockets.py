@@ -5,6 +5,9 @@ from typing import Any
 
 from asgiref.testing import ApplicationCommunicator
 
+_PATIENCE_S = 60.0
+"""For what must come, also on a machine with much to do."""
+
 
 class Socket(ApplicationCommunicator):
     def __init__(self, application: Any, path: str, headers: list[tuple[bytes, bytes]], **scope: Any) -> None:
@@ -14,11 +17,14 @@ class Socket(ApplicationCommunicator):
     async def connect(self) -> bool:
         """Return whether the handshake is accepted."""
         await self.send_input({"type": "websocket.connect"})
-        return bool((await self.receive_output(timeout=10))["type"] == "websocket.accept")
+        return bool((await self.receive_output())["type"] == "websocket.accept")
+
+    async def receive_output(self) -> Any:
+        return await super().receive_output(_PATIENCE_S)
 
     async def send(self, data: dict[str, Any]) -> None:
         await self.send_input({"type": "websocket.receive", "text": json.dumps(data)})
 
     async def disconnect(self) -> None:
         await self.send_input({"type": "websocket.disconnect", "code": 1000})
-        await self.wait()
+        await self.wait(_PATIENCE_S)

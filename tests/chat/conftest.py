@@ -42,7 +42,6 @@ def model(settings: Any) -> Iterator[ModelServer]:
     server = ModelServer()
     settings.OPENAI_API_KEY = "test-key"
     settings.OPENAI_BASE_URL = server.url
-    settings.FABRA_MODEL_TIMEOUT_S = 1.0
     settings.FABRA_MODEL_RETRIES = 1
     yield server
     server.close()
@@ -83,7 +82,7 @@ def small(settings: Any, transactional_db: Any, model: ModelServer, use_context:
         return [ContextItem("Be kind.", required=True)]
 
     use_context(small)
-    settings.DEBUG, settings.FABRA_MODEL_TIMEOUT_S, settings.FABRA_MODEL_RETRIES = True, 10.0, 0
+    settings.DEBUG, settings.FABRA_MODEL_RETRIES = True, 0
     return model
 
 

@@ -168,9 +168,11 @@ def test_contexts_that_were_assembled_before_a_failure_leave_their_traces(
     ],
 )
 def test_a_model_that_fails_gives_a_stable_code(
-    bot: None, ask: Any, model: ModelServer, behaviour: str, status: int, code: str, caplog: Any
+    bot: None, ask: Any, model: ModelServer, settings: Any, behaviour: str, status: int, code: str, caplog: Any
 ) -> None:
     model.behaviour = behaviour
+    if behaviour == "hang":
+        settings.FABRA_MODEL_TIMEOUT_S = 1.0
     response = ask()
     assert (response.status_code, response.json()["error"]["code"]) == (status, code)
     assert code in caplog.text
@@ -187,7 +189,8 @@ def test_the_deadline_holds_whatever_the_model_does(bot: None, ask: Any, model: 
     model.behaviour = "hang"
     response = ask()
     assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline_exceeded")
-    assert model.cut_off.wait(5)
+    # Where all of it went by before the model was asked, there was nothing to end.
+    assert not model.requests or model.cut_off.wait(30)
 
 
 def test_no_answer_leaves_without_its_evidence(bot: None, ask: Any, model: ModelServer) -> None:

@@ -145,7 +145,7 @@ def test_a_conversation_of_another_that_is_opened_on_the_chat_page_is_an_entry(
                 {"type": "open", "conversation_id": conversation.pk, "after": 0}
                 | ({"user_id": user_id} if user_id else {})
             )
-            await socket.receive_output(timeout=10)
+            await socket.receive_output()
         await socket.disconnect()
 
     async_to_sync(open_all)()

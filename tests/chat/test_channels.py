@@ -54,7 +54,7 @@ def talk(transactional_db: Any) -> Conversation:
 
 
 async def until(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not is_so():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -62,7 +62,7 @@ async def until(is_so: Callable[[], object]) -> None:
 async def heard(group: str, event: dict[str, Any], receive: Callable[[], Awaitable[dict[str, Any]]]) -> None:
     """Send the event until it is received, since nobody tells when the subscription is there."""
     received = asyncio.ensure_future(_received(event["type"], receive))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not received.done():
             await broadcast(group, event)
             await asyncio.wait([received], timeout=0.1)
@@ -98,7 +98,7 @@ def test_an_inbox_has_one_channel_and_hears_again(outage: Outage, talk: Conversa
         async with watched(outage) as sit_out, inbox_of(desk) as inbox:
 
             async def receive() -> dict[str, Any]:
-                frame: dict[str, Any] = json.loads((await inbox.receive_output(timeout=20))["text"])
+                frame: dict[str, Any] = json.loads((await inbox.receive_output())["text"])
                 return frame
 
             await inbox.send({"type": "open", "conversation_id": talk.pk})
@@ -149,7 +149,7 @@ def test_a_process_that_answers_has_one_channel_and_can_be_stopped_again(outage:
             answer.begin(7)
             stopping.listen()
             await sit_out()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not answer.is_stopped:
                     await broadcast(ANSWERS, {"type": "stop", "conversation_id": 7})
                     await asyncio.sleep(0.05)

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -37,10 +38,13 @@ class Assembly:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.takes_s = 0.0
+        """What is held up already follows a change."""
 
     async def __call__(self, user_id: str, query: str) -> list[ContextItem]:
         self.asked.append(query)
-        await asyncio.sleep(self.takes_s)
+        began = time.monotonic()
+        while time.monotonic() - began < self.takes_s:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
         return [ContextItem("Be kind.", required=True)]
 
 
@@ -65,8 +69,15 @@ def of(talk: Conversation, message: str = "Two?") -> Question:
     return Question(user_id="ana", message=message, conversation_id=talk.pk)
 
 
+async def queued(count: int) -> None:
+    """Wait until so many messages of the conversation are answered, or wait for it."""
+    async with asyncio.timeout(60):
+        while len((await Conversation.objects.aget()).queue) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 async def until(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not is_so():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -85,13 +96,19 @@ def is_stopped(result: Answer, talk: Conversation) -> bool:
 def test_a_long_assembly_keeps_its_turn(
     assembly: Assembly, talk: Conversation, small: ModelServer, settings: Any
 ) -> None:
-    settings.FABRA_CONVERSATION_LEASE_S, assembly.takes_s = 0.6, 1.5
+    settings.FABRA_CONVERSATION_LEASE_S, assembly.takes_s = 9.0, 60.0  # a lease that no pause of the machine ends
 
     async def ask() -> None:
         first = asyncio.ensure_future(answer(of(talk, "Two?")))
         await until(lambda: assembly.asked)
-        await answer(of(talk, "Three?"))
-        await first
+        ends = (await Conversation.objects.aget()).lease_until
+        second = asyncio.ensure_future(answer(of(talk, "Three?")))
+        await queued(2)
+        async with asyncio.timeout(60):
+            while (await Conversation.objects.aget()).lease_until <= ends:  # until it is renewed  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assembly.takes_s = 0.0
+        await asyncio.gather(first, second)
         await finish_spawned()
 
     async_to_sync(ask)()
@@ -100,13 +117,13 @@ def test_a_long_assembly_keeps_its_turn(
 
 
 def test_an_assembly_is_stopped_and_leaves_nothing(assembly: Assembly, talk: Conversation, small: ModelServer) -> None:
-    assembly.takes_s = 30.0
+    assembly.takes_s = 60.0
 
     async def ask() -> Answer:
         asked = asyncio.ensure_future(answer(of(talk)))
         await until(lambda: assembly.asked)
         assert (await stop_answers(talk.pk)).stopped == 1
-        result, _ = await asyncio.wait_for(asked, 10)
+        result, _ = await asyncio.wait_for(asked, 60)
         assert (await stop_answers(talk.pk)).stopped == 0
         await finish_spawned()
         return result
@@ -125,9 +142,9 @@ def test_a_message_that_waits_for_its_turn_is_stopped_with_the_answer_before_it(
         first = asyncio.ensure_future(answer(of(talk, "Two?")))
         await until(lambda: small.requests)
         second = asyncio.ensure_future(answer(of(talk, "Three?")))
-        await asyncio.sleep(0.3)
+        await queued(2)
         assert (await stop_answers(talk.pk)).stopped == 2
-        found = await asyncio.wait_for(asyncio.gather(first, second), 10)
+        found = await asyncio.wait_for(asyncio.gather(first, second), 60)
         await finish_spawned()
         return [result for result, _ in found]
 
@@ -171,14 +188,14 @@ def test_what_is_assembled_while_a_person_takes_over_goes_to_them_at_once(
     assembly: Assembly, talk: Conversation, small: ModelServer
 ) -> None:
     kim = agent_named("kim")
-    assembly.takes_s = 30.0
+    assembly.takes_s = 60.0
 
     async def ask() -> Answer:
         asked = asyncio.ensure_future(answer(of(talk)))
         await until(lambda: assembly.asked)
         await sync_to_async(actions.assign)(talk.pk, kim)
         take_over_here(talk.pk)  # as each web process does then
-        result, _ = await asyncio.wait_for(asked, 10)
+        result, _ = await asyncio.wait_for(asked, 60)
         await finish_spawned()
         return result
 
@@ -191,18 +208,18 @@ def test_what_waits_while_a_person_takes_over_reaches_them_in_its_order(
     is_assembling: bool, assembly: Assembly, talk: Conversation, small: ModelServer
 ) -> None:
     kim = agent_named("kim")
-    assembly.takes_s, small.delay_s = (2.0, 0.0) if is_assembling else (0.0, 2.0)
+    assembly.takes_s, small.delay_s = (60.0, 0.0) if is_assembling else (0.0, 60.0)
     numbers = range(2, 8)
 
     async def ask() -> list[Answer]:
         tasks: list[asyncio.Future[Any]] = []
         for number in numbers:
             tasks.append(asyncio.ensure_future(answer(of(talk, f"Number {number}?"))))
-            while len((await Conversation.objects.aget()).queue) < len(tasks):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+            await queued(len(tasks))
         await until(lambda: assembly.asked if is_assembling else small.requests)
         await sync_to_async(actions.assign)(talk.pk, kim)
         tasks.append(asyncio.ensure_future(answer(of(talk, "Are you there?"))))
+        assembly.takes_s = small.delay_s = 0.0
         found = await asyncio.gather(*tasks)
         await finish_spawned()
         return [result for result, _ in found]
@@ -227,18 +244,18 @@ def test_a_page_learns_that_its_message_was_stopped(
     assembly: Assembly, talk: Conversation, client: Client, small: ModelServer
 ) -> None:
     client.force_login(User.objects.create_user("ana"))
-    assembly.takes_s = 30.0
+    assembly.takes_s = 60.0
 
     async def ask() -> list[dict[str, Any]]:
         async with page_of(client) as page:
             await page.send({"message": "Two?", "conversation_id": talk.pk})
             await until(lambda: assembly.asked)
             await stop_answers(talk.pk)
-            frames = [json.loads((await page.receive_output(timeout=10))["text"])]
+            frames = [json.loads((await page.receive_output())["text"])]
             assembly.takes_s = 0.0
             await page.send({"message": "Three?", "conversation_id": talk.pk})
             while frames[-1]["type"] != "done":
-                frames.append(json.loads((await page.receive_output(timeout=10))["text"]))
+                frames.append(json.loads((await page.receive_output())["text"]))
             return frames
 
     frames = async_to_sync(ask)()
@@ -248,7 +265,7 @@ def test_a_page_learns_that_its_message_was_stopped(
 
 
 def test_a_stopped_message_can_be_sent_again(assembly: Assembly, talk: Conversation, small: ModelServer) -> None:
-    assembly.takes_s, name = 30.0, uuid4()
+    assembly.takes_s, name = 60.0, uuid4()
     question = Question(user_id="ana", message="Two?", conversation_id=talk.pk, client_id=name)
 
     async def ask() -> Answer:
@@ -269,16 +286,15 @@ def test_a_stopped_message_can_be_sent_again(assembly: Assembly, talk: Conversat
 def test_a_first_message_that_was_sent_twice_is_stopped_while_it_waits_for_its_answer(
     assembly: Assembly, bot: None, small: ModelServer
 ) -> None:
-    small.delay_s = 30.0
+    small.delay_s = 60.0
     question = Question(user_id="ana", message="Two?", client_id=uuid4())
 
     async def ask() -> tuple[int, Answer]:
         first = asyncio.ensure_future(answer(question))
         await until(lambda: small.requests)
         second = asyncio.ensure_future(answer(question))
-        async with asyncio.timeout(60):
-            while len((talk := await Conversation.objects.aget()).queue) < 2:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+        await queued(2)
+        talk = await Conversation.objects.aget()
         stop_here(talk.pk)
         await first
         result, _ = await second

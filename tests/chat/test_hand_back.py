@@ -351,6 +351,6 @@ def test_agents_are_told_of_a_conversation_that_is_deleted(left: Conversation) -
         name = await layer.new_channel()
         await layer.group_add(INBOX, name)
         await sync_to_async(delete_conversation)(left)
-        assert await asyncio.wait_for(layer.receive(name), 10) == {"type": "gone", "conversation_id": left.pk}
+        assert await asyncio.wait_for(layer.receive(name), 60) == {"type": "gone", "conversation_id": left.pk}
 
     async_to_sync(run)()

@@ -339,7 +339,7 @@ def test_of_two_agents_at_once_one_gets_it(transactional_db: None) -> None:
     def take(agent: User) -> None:
         try:
             for conversation in conversations:
-                barrier.wait(10)
+                barrier.wait(60)
                 try:
                     got.append((conversation.pk, actions.assign(conversation.pk, agent).agent.username))
                 except ConversationHeld as error:
@@ -366,7 +366,7 @@ def test_two_tickets_at_once_have_two_numbers(transactional_db: None) -> None:
 
     def shut(conversation: Conversation) -> None:
         try:
-            barrier.wait(10)
+            barrier.wait(60)
             actions.close(conversation.pk, kim, note="Done.")
         finally:
             connection.close()

@@ -311,16 +311,16 @@ class TestSocket:
             assert await socket.connect()
             await socket.send({"type": "open", "conversation_id": 7})
             heard = []
-            presence = json.loads((await socket.receive_output(timeout=10))["text"])
+            presence = json.loads((await socket.receive_output())["text"])
             assert presence == {"type": "presence", "conversation_id": 7, "is_here": False}
-            for _ in range(200):  # until the subscriptions are there
+            for _ in range(1200):  # until the subscriptions are there
                 await broadcast(conversation_group(7), {"type": "message", "conversation_id": 7, "message": "secret"})
                 if not await socket.receive_nothing(timeout=0.05):
                     heard.append(json.loads((await socket.receive_output())["text"]))
                     break
             await broadcast(INBOX, {"type": "inbox", "conversation_id": 8, "state": "waiting", "agent": None})
             while heard[-1]["type"] != "inbox":
-                heard.append(json.loads((await socket.receive_output(timeout=10))["text"]))
+                heard.append(json.loads((await socket.receive_output())["text"]))
             await socket.disconnect()
             return heard
 
@@ -334,7 +334,7 @@ class TestSocket:
         async def listen() -> dict[str, Any]:
             socket = self.socket(client)
             assert await socket.connect()
-            closed = await socket.receive_output(timeout=10)
+            closed = await socket.receive_output()
             return dict(closed)
 
         assert async_to_sync(listen)()["code"] == FORBIDDEN
@@ -351,7 +351,7 @@ class TestSocket:
             assert await socket.connect()
             await sync_to_async(withdraw)(agent)
             await socket.send({"type": "typing"})
-            closed = await socket.receive_output(timeout=10)
+            closed = await socket.receive_output()
             return dict(closed)
 
         assert async_to_sync(listen)()["code"] == FORBIDDEN
@@ -363,7 +363,7 @@ class TestSocket:
             socket = self.socket(inbox)
             assert await socket.connect()
             await socket.send({"type": "open", "conversation_id": 7})
-            told = [json.loads((await socket.receive_output(timeout=10))["text"]) for _ in range(2)]
+            told = [json.loads((await socket.receive_output())["text"]) for _ in range(2)]
             assert told[0] == {"type": "live", "is_live": False}  # so that the page asks
             assert (told[1]["type"], told[1]["is_here"]) == ("presence", None)
             is_silent = await socket.receive_nothing(timeout=0.5)

@@ -20,7 +20,7 @@ def test_of_two_users_who_claim_a_visitor_at_once_one_gets_everything() -> None:
 
         def claim(user_id: str, visitor: str = visitor, barrier: Any = barrier, counts: Any = counts) -> None:
             try:
-                barrier.wait(10)
+                barrier.wait(60)
                 counts.append(join(visitor, user_id))
             finally:
                 connection.close()
@@ -29,7 +29,7 @@ def test_of_two_users_who_claim_a_visitor_at_once_one_gets_everything() -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join()
         assert sorted(counts) == [0, 3]
         owner = JoinedVisitor.objects.get(pk=visitor).user_id
         assert Conversation.objects.filter(user_id=owner).exists()

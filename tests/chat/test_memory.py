@@ -126,7 +126,7 @@ async def over_socket(cookies: bytes, user_id: str, message: str) -> dict[str, A
     assert await socket.connect()
     await socket.send({"message": message, "user_id": user_id})
     while True:
-        output = await socket.receive_output(timeout=10)
+        output = await socket.receive_output()
         said: dict[str, Any] = json.loads(output["text"]) if "text" in output else output
         if said["type"] in ("done", "error", "websocket.close"):
             await socket.disconnect()

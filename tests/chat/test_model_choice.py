@@ -235,12 +235,16 @@ def test_a_model_that_failed_is_left_alone_then_tried_by_one_request(two: Any, s
 
     circuit = circuit_of(async_to_sync(configured_models)()[0])
     circuit.open_until = 0.0  # the pause is over
-    first.behaviour, first.delay_s = "answer", 0.2
+    first.behaviour, first.delay_s = "answer", 60.0
 
     async def many() -> list[str]:
         providers = [await get_provider() for _ in range(8)]
-        found = await asyncio.gather(*(whole_answer(provider, PROMPT) for provider in providers))
-        return [text for text, _ in found]
+        asked = [asyncio.ensure_future(whole_answer(provider, PROMPT)) for provider in providers]
+        async with asyncio.timeout(60):
+            while sum(answer.done() for answer in asked) < 7:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        first.delay_s = 0.0
+        return [text for text, _ in await asyncio.gather(*asked)]
 
     answers = async_to_sync(many)()
     assert len(first.requests) == 2, "one request tries it"

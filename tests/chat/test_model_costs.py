@@ -111,7 +111,7 @@ def test_a_client_that_goes_away_pays_for_what_it_got(small: ModelServer, settin
         pieces = run(turn, is_streamed=True)
         await anext(pieces)
         await pieces.aclose()
-        for _ in range(100):
+        for _ in range(3000):
             if await ModelCall.objects.aexists():
                 return
             await asyncio.sleep(0.02)

@@ -61,13 +61,13 @@ def locked(conversation_id: int) -> Iterator[threading.Event]:
             with transaction.atomic():
                 Conversation.objects.select_for_update().get(pk=conversation_id)
                 is_held.set()
-                go_on.wait(20)
+                go_on.wait(120)
         finally:
             connection.close()
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert is_held.wait(20)
+    assert is_held.wait(60)
     try:
         yield go_on
     finally:
@@ -146,13 +146,14 @@ def test_of_an_answer_and_a_failure_at_once_the_first_counts(small: ModelServer,
 
 
 def test_what_a_call_cost_stays_where_its_conversation_is_deleted_meanwhile(small: ModelServer) -> None:
+    today = timezone.now().astimezone(UTC).date()
     turn = begun()
     result = answer_of(turn)
     delete_conversation(Conversation.objects.get())
     assert write_answer(turn, result, {}) is None
     assert write_failure(turn, "person_took_over")
     assert not Trace.objects.exists()
-    assert spent_since(timezone.now().astimezone(UTC).date()) == COST
+    assert spent_since(today) == COST
 
 
 def test_what_fails_after_the_answer_is_stored_fails_neither_it_nor_its_limit(

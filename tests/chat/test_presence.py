@@ -14,6 +14,7 @@ from django.test import Client
 from chat.handover import actions
 from chat.live import presence
 from chat.models import Conversation
+from common.redis import plain_redis, redis_key
 from fabra_project.asgi import websocket
 from tests.chat.test_handover import agent_named
 from tests.chat.test_socket import connect
@@ -77,7 +78,7 @@ async def page_of(browser: Client, talk: Conversation) -> AsyncIterator[Socket]:
 async def until(socket: Socket, **wanted: Any) -> dict[str, Any]:
     """Return the next frame that has these values."""
     while True:
-        frame: dict[str, Any] = json.loads((await socket.receive_output(timeout=20))["text"])
+        frame: dict[str, Any] = json.loads((await socket.receive_output())["text"])
         if wanted.items() <= frame.items():
             return frame
 
@@ -97,9 +98,9 @@ def test_a_page_shows_whether_its_agent_is_there(ana: Client, desk: Client, talk
 
 
 def test_somebody_is_there_while_one_of_their_windows_is_open(
-    ana: Client, desk: Client, talk: Conversation, kim: User
+    ana: Client, desk: Client, talk: Conversation, kim: User, settings: Any
 ) -> None:
-    who = presence.agent(kim.pk)
+    who, settings.FABRA_PRESENCE_S = presence.agent(kim.pk), 30.0  # no pause of the machine ends the first's entry
 
     async def run() -> None:
         async with page_of(ana, talk) as page, inbox_of(desk) as one:
@@ -116,7 +117,7 @@ def test_somebody_is_there_while_one_of_their_windows_is_open(
 
 
 def test_an_inbox_that_nobody_uses_is_nobody(ana: Client, desk: Client, talk: Conversation, settings: Any) -> None:
-    settings.FABRA_INBOX_IDLE_S = 0.3
+    settings.FABRA_INBOX_IDLE_S, settings.FABRA_PRESENCE_S = 0.3, 3.0
 
     async def run() -> None:
         async with page_of(ana, talk) as page, inbox_of(desk) as inbox:
@@ -130,7 +131,16 @@ def test_an_inbox_that_nobody_uses_is_nobody(ana: Client, desk: Client, talk: Co
     async_to_sync(run)()
 
 
-def test_an_agent_sees_whether_the_customer_has_the_chat_open(ana: Client, desk: Client, talk: Conversation) -> None:
+def test_an_agent_sees_whether_the_customer_has_the_chat_open(
+    ana: Client, desk: Client, talk: Conversation, settings: Any
+) -> None:
+    settings.FABRA_PRESENCE_S = 9.0  # no pause of the machine ends an entry that is renewed
+
+    async def ends_at() -> float:
+        entries = redis_key("presence", presence.customer_of(talk.pk))
+        [(_, score)] = await sync_to_async(plain_redis().zrange)(entries, 0, -1, withscores=True)
+        return float(score)
+
     async def run() -> None:
         async with inbox_of(desk) as inbox:
             await inbox.send({"type": "open", "conversation_id": talk.pk})
@@ -139,7 +149,10 @@ def test_an_agent_sees_whether_the_customer_has_the_chat_open(ana: Client, desk:
             }  # fmt: skip
             async with page_of(ana, talk):
                 await until(inbox, type="presence", is_here=True)
-                await asyncio.sleep(1.5)  # longer than what is not renewed
+                first = await ends_at()
+                async with asyncio.timeout(60):
+                    while await ends_at() == first:  # until it is renewed  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
                 assert await inbox.receive_nothing(timeout=0.1)
             await until(inbox, type="presence", is_here=False)
 

@@ -43,7 +43,7 @@ async def ask(socket: Socket, **more: Any) -> dict[str, Any]:
     """Send a question; return the last message about it, or `{"closed": code, "reason": ...}`."""
     await socket.send({**QUESTION, **more})
     while True:
-        output = await socket.receive_output(timeout=10)
+        output = await socket.receive_output()
         if output["type"] == "websocket.close":
             return {"closed": output["code"], "reason": output.get("reason")}
         said = json.loads(output["text"])

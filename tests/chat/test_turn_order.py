@@ -30,12 +30,23 @@ def question(text: str, conversation: int | None = None, **more: Any) -> Questio
     return Question(user_id="ana", message=text, conversation_id=conversation, **more)
 
 
+async def asked(question: Question) -> "asyncio.Future[Any]":
+    """Ask, and return the task once the message is in the queue."""
+    before = await queued()
+    task = asyncio.ensure_future(answer(question))
+    while not task.done() and await queued() <= before:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    return task
+
+
+async def queued() -> set[uuid.UUID]:
+    return {token async for row in Conversation.objects.all() for token in row.queue}
+
+
 async def said(*questions: Question) -> list[Any]:
     """Return the answers to questions that are asked at once, in this order."""
-    tasks = []
-    for question in questions:
-        tasks.append(asyncio.ensure_future(answer(question)))
-        await asyncio.sleep(0.2)  # so that it is in the queue when the next one comes, on a busy machine too
+    tasks = [await asked(question) for question in questions[:-1]]
+    tasks.append(asyncio.ensure_future(answer(questions[-1])))
     found = await asyncio.gather(*tasks, return_exceptions=True)
     await finish_spawned()  # a web process's loop goes on, this one ends
     return [result if isinstance(result, BaseException) else result[0] for result in found]
@@ -108,16 +119,12 @@ def test_a_failed_answer_gives_its_turn_back(small: ModelServer) -> None:
 
 def test_who_goes_away_while_waiting_is_not_waited_for(small: ModelServer) -> None:
     conversation = begun(small)
-    small.delay_s = 2.0
+    small.delay_s = 60.0
 
     async def run() -> Answer:
-        first = asyncio.ensure_future(answer(question("Two?", conversation)))
-        await asyncio.sleep(0.2)
-        gone = asyncio.ensure_future(answer(question("Three?", conversation)))
-        await asyncio.sleep(0.2)
-        last = asyncio.ensure_future(answer(question("Four?", conversation)))
-        await asyncio.sleep(0.2)
+        first, gone, last = [await asked(question(text, conversation)) for text in ("Two?", "Three?", "Four?")]
         gone.cancel()
+        small.delay_s = 0.0
         await first
         return (await last)[0]
 
@@ -126,22 +133,42 @@ def test_who_goes_away_while_waiting_is_not_waited_for(small: ModelServer) -> No
     assert queue(conversation) == []
 
 
-def test_a_crash_frees_the_turn_and_the_queue_behind_it(small: ModelServer, settings: Any) -> None:
-    settings.FABRA_CONVERSATION_LEASE_S = 0.3
+def test_a_crash_frees_the_turn_and_the_queue_behind_it(small: ModelServer) -> None:
     conversation = begun(small)
-    dead = [uuid.uuid4(), uuid.uuid4()]
-    Conversation.objects.filter(pk=conversation).update(queue=dead, lease_until=timezone.now() + timedelta(seconds=0.3))
-    answers = ask(question("Two?", conversation), question("Three?", conversation))
+    dead, long_ago = [uuid.uuid4(), uuid.uuid4()], timezone.now() - timedelta(hours=1)
+    Conversation.objects.filter(pk=conversation).update(queue=dead, lease_until=timezone.now() + timedelta(hours=1))
+
+    async def run() -> list[Any]:
+        both = asyncio.ensure_future(said(question("Two?", conversation), question("Three?", conversation)))
+        while not both.done():  # the time goes by that each of the dead has
+            await asyncio.sleep(0.05)
+            await Conversation.objects.filter(queue__0__in=dead).aupdate(lease_until=long_ago)
+        return await both
+
+    answers = async_to_sync(run)()
     assert [answer.response for answer in answers] == [small.text] * 2
     assert [text for role, text in lines(conversation) if role == "user"] == ["One?", "Two?", "Three?"]
-    Conversation.objects.filter(pk=conversation).update(queue=dead[:1], lease_until=timezone.now() - timedelta(hours=1))
+    Conversation.objects.filter(pk=conversation).update(queue=dead[:1], lease_until=long_ago)
     assert ask(question("Four?", conversation))[0].response == small.text
 
 
 def test_a_long_answer_keeps_its_turn(small: ModelServer, settings: Any) -> None:
     conversation = begun(small)
-    settings.FABRA_CONVERSATION_LEASE_S, small.delay_s = 0.6, 1.5
-    ask(question("Two?", conversation), question("Three?", conversation))
+    settings.FABRA_CONVERSATION_LEASE_S, small.delay_s = 9.0, 60.0  # a lease that no pause of the machine ends
+
+    async def run() -> None:
+        first = await asked(question("Two?", conversation))
+        ends = (await Conversation.objects.aget()).lease_until
+        second = await asked(question("Three?", conversation))
+        async with asyncio.timeout(60):
+            # Until it is renewed.
+            while (await Conversation.objects.aget()).lease_until <= ends:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        small.delay_s = 0.0
+        await asyncio.gather(first, second)
+        await finish_spawned()
+
+    async_to_sync(run)()
     assert [role for role, _ in lines(conversation)] == ["user", "assistant"] * 3
     assert len(small.requests[-1]["messages"]) == 6
 

@@ -63,12 +63,13 @@ def test_a_client_is_told_to_ask_again_for_an_answer_that_is_on_its_way(
     assert "X-Should-Retry" not in refused.headers and refused.headers["Retry-After"] == "2"
 
 
-def test_a_failed_answer_is_asked_for_again(complete: Callable[..., Any], model: ModelServer) -> None:
+def test_a_failed_answer_is_asked_for_again(complete: Callable[..., Any], model: ModelServer, settings: Any) -> None:
     """The SDKs send a request again after 5xx: its question is stored once, and so is its answer."""
+    patience_s, settings.FABRA_MODEL_TIMEOUT_S = settings.FABRA_MODEL_TIMEOUT_S, 0.5
     model.behaviour = "hang"
     assert complete(headers=KEY).status_code == 504
     assert not IdempotentRequest.objects.exists()
-    model.behaviour = "answer"
+    model.behaviour, settings.FABRA_MODEL_TIMEOUT_S = "answer", patience_s
     assert complete(headers=KEY).status_code == 200
     assert list(Message.objects.order_by("pk").values_list("text", flat=True)) == [QUESTION, TEXT]
 

@@ -181,12 +181,12 @@ def test_a_client_that_goes_away_cancels_the_model(client: openai.OpenAI, model:
         for piece in stream:
             if piece.choices[0].delta.content:
                 break
-    assert model.cut_off.wait(5)
+    assert model.cut_off.wait(30)
 
 
 def test_a_head_request_is_answered(base_url: str) -> None:
     request = urllib.request.Request(f"{base_url}/models", headers={"Authorization": f"Bearer {KEY}"}, method="HEAD")
-    with urllib.request.urlopen(request, timeout=10) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         assert response.status == 200
 
 
