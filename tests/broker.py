@@ -3,7 +3,7 @@
 import base64
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from common.redis import plain_redis, redis_key
@@ -17,8 +17,8 @@ class Message:
     args: list[Any]
     kwargs: dict[str, Any]
     queue: str
-    delay_s: float
-    """How long a worker is to wait, counted from now."""
+    eta: datetime | None
+    """Until when a worker is to wait."""
 
 
 def messages(*queues: str) -> list[Message]:
@@ -33,5 +33,4 @@ def messages(*queues: str) -> list[Message]:
 def _message(message: dict[str, Any], queue: str) -> Message:
     args, kwargs, _ = json.loads(base64.b64decode(message["body"]))
     eta = message["headers"]["eta"]
-    delay_s = (datetime.fromisoformat(eta) - datetime.now(UTC)).total_seconds() if eta else 0.0
-    return Message(message["headers"]["task"], args, kwargs, queue, delay_s)
+    return Message(message["headers"]["task"], args, kwargs, queue, datetime.fromisoformat(eta) if eta else None)

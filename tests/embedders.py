@@ -1,5 +1,6 @@
 """An embedder that a test can take away, or have its worker die in."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -11,6 +12,8 @@ from retrieval.models import Generation
 
 PATH = "tests.embedders.FragileEmbedder"
 SLOW_PATH = "tests.embedders.SlowEmbedder"
+SLOWNESS = "SLOW_EMBEDDER_S"
+"""The variable for the seconds that it takes for each text: many in a process that is to be ended at its work."""
 
 
 class WorkerDied(BaseException):
@@ -66,5 +69,5 @@ class SlowEmbedder(FragileEmbedder):
     """Takes its time for each text as a model does, but no CPU time: what uses it can be interrupted."""
 
     def embed(self, texts: Sequence[str]) -> list[np.ndarray]:
-        time.sleep(0.02 * len(texts))
+        time.sleep(float(os.environ.get(SLOWNESS, "0.02")) * len(texts))
         return super().embed(texts)

@@ -26,6 +26,8 @@ PROJECT = Path(__file__).resolve().parent.parent
 _PORTS, _OWN_PORTS = range(10_000, 15_000), 500
 """Below those of the stack and of outgoing connections, and how many each process of a test run has."""
 _next_port = itertools.count(os.getpid())
+_END_S = 60
+"""For a process that was told to end, or was killed."""
 
 
 def free_port() -> int:
@@ -89,7 +91,7 @@ class Processes:
             process.terminate()
         for process in self.running.values():
             try:
-                process.wait(10)
+                process.wait(_END_S)
             except subprocess.TimeoutExpired:
                 process.kill()
 
@@ -123,7 +125,7 @@ class Processes:
     def kill(self, name: str) -> None:
         process = self.running.pop(name)
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(_END_S)
 
     def end_all_but(self, *names: str) -> None:
         """End what a test started beside the processes that its module shares."""
@@ -138,7 +140,7 @@ class Processes:
         for member in family:
             with suppress(psutil.NoSuchProcess):
                 member.kill()
-        process.wait(10)
+        process.wait(_END_S)
 
     def _is_ready(self) -> bool:
         assert self.running["web"].poll() is None, (self.folder / "web.log").read_text()[-3000:]

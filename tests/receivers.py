@@ -30,7 +30,7 @@ class Receiver:
 
     def answer(self) -> int:
         if self.hang is not None:
-            self.hang.wait(60)
+            self.hang.wait(300)
         return self.answers.pop(0) if self.answers else 204
 
 

@@ -42,7 +42,7 @@ class OwnServer:
             self.server.remove_stale_pid_file()
         with self.server.folder.log(self.server.name).open("ab") as log:
             self._process = subprocess.Popen(self.server.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        give_up_at = time.monotonic() + 60
+        give_up_at = time.monotonic() + 120
         while not self.server.is_ready():
             assert self._process.poll() is None, self.server.folder.log(self.server.name).read_text()[-2000:]
             assert time.monotonic() < give_up_at, "the server does not answer"
@@ -57,5 +57,5 @@ class OwnServer:
         for process in family:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(family, timeout=20)
+        psutil.wait_procs(family, timeout=60)
         self._process.wait()

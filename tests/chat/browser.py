@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from django.conf import settings
 
 from tests.databases import migrated_database, server_address
 from tests.missing import require_browser
+from tests.processes import free_port
 
 PASSWORD = "of-the-test"
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
@@ -28,9 +28,7 @@ class Server:
     """uvicorn in a process of its own, on the test database."""
 
     def __init__(self, **environment: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.environment = environment
         self.start()
@@ -44,7 +42,7 @@ class Server:
         )
 
     def wait(self) -> "Server":
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 urllib.request.urlopen(f"{self.url}healthz", timeout=5).close()
@@ -56,7 +54,7 @@ class Server:
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
         try:
-            self.process.wait(5)
+            self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -76,6 +74,7 @@ def admin_page(driver: Any, prepare: str, said: list[str]) -> Iterator[Any]:
             with driver.sync_playwright() as running:
                 chromium = running.chromium.launch(executable_path=str(path), args=FLAGS)
                 page = chromium.new_page(viewport={"width": 1280, "height": 900}, base_url=server.url)
+                page.set_default_timeout(60_000)
                 page.on("console", lambda message: said.append(f"{page.url} {message.text}"))
                 page.on("pageerror", lambda error: said.append(f"{page.url} {error}"))
                 page.goto("/admin/")

@@ -165,7 +165,7 @@ class TestLines:
             answers, found = answers_to(pieces(), WRITER), []
             for number in range(3):
                 sent.put_nowait(body_of(line("a", f"Text {number}.")))
-                found.append(json.loads(await asyncio.wait_for(anext(answers), 30))["status"])
+                found.append(json.loads(await asyncio.wait_for(anext(answers), 60))["status"])
             sent.put_nowait(None)
             assert [piece async for piece in answers] == []
             return found
@@ -224,7 +224,7 @@ class TestRequests:
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory, django_db_setup: None) -> Iterator[Processes]:
     environment = {
-        "FABRA_WEB": "1", "FABRA_MAX_REQUEST_BYTES": "50000", "FABRA_BODY_TIMEOUT": "3",
+        "FABRA_WEB": "1", "FABRA_MAX_REQUEST_BYTES": "50000", "FABRA_BODY_TIMEOUT": "8",
         "FABRA_BULK_MAX_BYTES": "3000000",
         "FABRA_EMBEDDER": "tests.embedders.FragileEmbedder", "FABRA_EMBEDDING_MODEL": "hashing-256",
     }  # fmt: skip
@@ -246,14 +246,14 @@ def chunk(*lines: Line) -> bytes:
 
 def is_free(web: Processes) -> bool:
     """Return whether the server takes one more bulk request."""
-    with closing(socket.create_connection(("127.0.0.1", web.port), timeout=60)) as connection:
+    with closing(socket.create_connection(("127.0.0.1", web.port), timeout=120)) as connection:
         connection.sendall(HEAD + b"0\r\n\r\n")
         return connection.recv(65536).startswith(b"HTTP/1.1 200")
 
 
 class TestServer:
     def test_lines_are_answered_before_the_body_ends(self, web: Processes) -> None:
-        with closing(socket.create_connection(("127.0.0.1", web.port), timeout=60)) as connection:
+        with closing(socket.create_connection(("127.0.0.1", web.port), timeout=120)) as connection:
             connection.sendall(HEAD + chunk(line("a", "Penguins.")))
             received = b""
             while b'"indexed"' not in received:
@@ -276,7 +276,7 @@ class TestServer:
         assert received.count(b'"indexed"') == 300
 
     def test_a_client_that_stops_in_the_middle_is_told(self, web: Processes) -> None:
-        with closing(socket.create_connection(("127.0.0.1", web.port), timeout=60)) as connection:
+        with closing(socket.create_connection(("127.0.0.1", web.port), timeout=120)) as connection:
             connection.sendall(HEAD + chunk(line("a", "Penguins.")) + b'5\r\n{"ent')
             received = b""
             while piece := connection.recv(65536):
@@ -284,7 +284,7 @@ class TestServer:
         assert b'"indexed"' in received and b'"request_timeout"' in received
 
     def test_more_than_the_limit_is_refused(self, web: Processes) -> None:
-        with closing(socket.create_connection(("127.0.0.1", web.port), timeout=60)) as connection:
+        with closing(socket.create_connection(("127.0.0.1", web.port), timeout=120)) as connection:
             connection.sendall(HEAD + chunk(line("a", "Penguins.")))
             for _ in range(400):
                 connection.sendall(chunk(b" " * 10_000))
@@ -296,7 +296,7 @@ class TestServer:
 
     def test_a_client_that_goes_away_leaves_what_was_begun_and_the_next_one_goes_on(self, web: Processes) -> None:
         started = timezone.now()
-        with closing(socket.create_connection(("127.0.0.1", web.port), timeout=60)) as connection:
+        with closing(socket.create_connection(("127.0.0.1", web.port), timeout=120)) as connection:
             connection.sendall(HEAD + chunk(*(line(str(number), f"Text {number}.") for number in range(200))))
             wait_until(lambda: Document.objects.filter(created_at__gte=started).exists())
         wait_until(lambda: is_free(web))  # its process has noticed

@@ -14,7 +14,7 @@ from features.online import OnlineStore
 
 def test_after_one_timeout_the_next_do_not_wait(settings: Any) -> None:
     RetryOrPause.silent_until = 0.0
-    settings.FABRA_REDIS_TIMEOUT_S = 0.3
+    settings.FABRA_REDIS_TIMEOUT_S = 1.0
     taken: list[asyncio.StreamWriter] = []
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

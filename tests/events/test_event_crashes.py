@@ -97,7 +97,7 @@ class Publishers:
     def __exit__(self, *error: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(120)
         self._client.close()
 
     def wait_for_more(self, more: int = 6) -> None:
@@ -133,7 +133,7 @@ class Publishers:
     def _by_rest(self, event: dict[str, Any]) -> None:
         body = json.dumps(event).encode()
         request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})
-        urllib.request.urlopen(request, timeout=10).close()
+        urllib.request.urlopen(request, timeout=60).close()
 
     def _by_bus(self, event: dict[str, Any]) -> None:
         self._client.xadd(f"{PREFIX}:events", {**event, "payload": json.dumps(event["payload"])})
@@ -204,7 +204,7 @@ def test_what_the_bus_acknowledged_survives_a_kill_of_valkey(tmp_path: Path) -> 
                 time.sleep(0.01)
             valkey.kill()
             for thread in threads:
-                thread.join(10)
+                thread.join(60)
             valkey.start()
         client: Any = redis.Redis.from_url(valkey.url, decode_responses=True)
         kept = {entry_id for entry_id, _ in client.xrange("events")}

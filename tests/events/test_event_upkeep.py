@@ -153,7 +153,7 @@ class TestCommand:
             Event.objects.filter(pk=row.pk).update(state="done")
             assert "done        poked  new" in process.stdout.readline()
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=20)
+            out, err = process.communicate(timeout=120)
             assert (process.returncode, out, err) == (0, "", "")
         finally:
             process.kill()

@@ -40,15 +40,15 @@ def test_entities_go_in_parallel_and_a_slow_one_holds_up_no_other(worker: Proces
         record("waited", "b1", begun=files[0], until=files[1]),
         record("waited", "b2", begun=files[1], until=files[0]),
     ]
-    wait_until(lambda: is_done(*both), 60)
+    wait_until(lambda: is_done(*both))
     slow = record("waited", "b3", begun=files[2], until=files[3])
-    wait_until(Path(files[2]).exists, 60)
+    wait_until(Path(files[2]).exists)
     others = [record("poked", f"b{number}", number=number) for number in range(5)]
     document = record("doc_updated", "d1", content="Penguins.")
-    wait_until(lambda: is_done(*others, document), 60)
+    wait_until(lambda: is_done(*others, document))
     assert not is_done(slow)
     Path(files[3]).touch()
-    wait_until(lambda: is_done(slow), 60)
+    wait_until(lambda: is_done(slow))
 
 
 @pytest.mark.parametrize(("queues", "is_loaded"), [("state", True), ("default,materialize", False), (None, True)])

@@ -172,7 +172,7 @@ def test_a_failure_is_tried_again_later_with_a_fresh_signature(desk: Receiver, m
     send_all()
     delivery = only()
     assert (delivery.state, delivery.attempts, delivery.status, delivery.error) == ("failed", 1, 500, "http_500")
-    assert before + timedelta(seconds=7) < delivery.next_attempt_at < before + timedelta(seconds=20)
+    assert before + timedelta(seconds=7) < delivery.next_attempt_at < timezone.now() + timedelta(seconds=20)
     send_all()
     assert len(desk.received) == 1  # not yet
     later = time.time() + 90
@@ -219,7 +219,7 @@ def test_what_waits_too_long_is_given_up_by_the_sweep(desk: Receiver) -> None:
 
 
 def test_an_endpoint_that_hangs_costs_one_timeout(desk: Receiver, settings: Any) -> None:
-    settings.FABRA_WEBHOOK_TIMEOUT_S = 0.3
+    settings.FABRA_WEBHOOK_TIMEOUT_S = 1.0
     desk.hang = threading.Event()
     endpoint = endpoint_of(desk)
     for number in range(3):
@@ -430,7 +430,7 @@ def test_the_sweep_enqueues_each_endpoint_once_and_not_again_at_once(desk: Recei
 
 @pytest.mark.django_db(transaction=True)
 def test_a_hundred_deliveries_to_a_dead_endpoint_do_not_delay_another(desk: Receiver, settings: Any) -> None:
-    settings.FABRA_WEBHOOK_TIMEOUT_S = 0.2
+    patience_s = settings.FABRA_WEBHOOK_TIMEOUT_S
     with receiver() as dead:
         dead.hang = threading.Event()
         endpoint_of(dead, "dead", ("*",))
@@ -442,6 +442,7 @@ def test_a_hundred_deliveries_to_a_dead_endpoint_do_not_delay_another(desk: Rece
         queue, tried = [message.args[0] for message in messages("webhooks")], 0
         while not desk.received:
             endpoint_pk = queue.pop(0)
+            settings.FABRA_WEBHOOK_TIMEOUT_S = patience_s if endpoint_pk == alive.pk else 0.2
             queue += [endpoint_pk] if send_due(endpoint_pk) else []
             tried += endpoint_pk != alive.pk
         assert len(dead.received) <= PAUSE_AFTER  # five timeouts, and not a hundred
@@ -587,7 +588,7 @@ def test_one_installation_receives_what_another_sends() -> None:
         def run(code: str) -> str:
             command = [sys.executable, "-c", f"import django; django.setup()\n{code}"]
             done = subprocess.run(
-                command, env=os.environ | environment, cwd=PROJECT, check=True, capture_output=True, timeout=60
+                command, env=os.environ | environment, cwd=PROJECT, check=True, capture_output=True, timeout=300
             )
             return done.stdout.decode().strip()
 

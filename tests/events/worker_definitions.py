@@ -24,7 +24,7 @@ def pokes(bear_id: str, event: AxiomEvent) -> int:
 def patience(bear_id: str, event: AxiomEvent) -> bool:
     """Touch a file, and wait for another one."""
     Path(event.payload["begun"]).touch()
-    give_up_at = time.monotonic() + 60
+    give_up_at = time.monotonic() + 240
     while not Path(event.payload["until"]).exists():
         assert time.monotonic() < give_up_at, "nobody came"
         time.sleep(0.02)

@@ -50,7 +50,7 @@ def folder(tmp_path: Path) -> Path:
 
 def run_script(folder: Path, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, *arguments], cwd=folder, env=test_environment(), capture_output=True, text=True, timeout=60
+        [sys.executable, *arguments], cwd=folder, env=test_environment(), capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -89,7 +89,7 @@ def test_its_code_runs_as_the_definitions_of_web_worker_and_consumer(folder: Pat
         request = urllib.request.Request(
             f"{processes.url}/chat", data=body, headers={"Content-Type": "application/json"}
         )
-        answer = json.load(urllib.request.urlopen(request, timeout=30))
+        answer = json.load(urllib.request.urlopen(request, timeout=120))
         assert "To reset your password..." in answer["context_used"]
         assert answer["citations"][0]["document_id"] == "doc_1"
 
@@ -102,7 +102,7 @@ def test_its_code_runs_as_the_definitions_of_web_worker_and_consumer(folder: Pat
         assert list(event.outcomes.values_list("handler", "is_done")) == [("feature:doc_content", True)]
         assert Chunk.objects.get().text == "Passwords are reset by phone."
         assert FeatureValue.objects.get(feature="doc_content").value == "Passwords are reset by phone."
-        answer = json.load(urllib.request.urlopen(request, timeout=30))
+        answer = json.load(urllib.request.urlopen(request, timeout=120))
         assert "by phone" in answer["context_used"]
         assert "To reset" not in answer["context_used"]
 
@@ -110,7 +110,7 @@ def test_its_code_runs_as_the_definitions_of_web_worker_and_consumer(folder: Pat
 def test_a_script_without_a_stack_says_what_to_do(folder: Path) -> None:
     environment = test_environment(REDIS_URL="redis://127.0.0.1:1/0")
     done = subprocess.run(
-        [sys.executable, "index_docs.py"], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+        [sys.executable, "index_docs.py"], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 1
     assert "run `make up`" in done.stderr

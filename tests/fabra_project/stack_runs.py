@@ -36,7 +36,7 @@ def run_beside(folder: Path, script: str) -> "subprocess.CompletedProcess[str]":
     """Run a Python script with PostgreSQL and Redis beside it."""
     words = ("run", "--fast", "--data-dir", str(folder), "--", "python", "-c", script)
     process = start(*words)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     return subprocess.CompletedProcess(words, process.returncode, output)
 
 
@@ -49,7 +49,7 @@ def family(pid: int) -> list[psutil.Process]:
     return [process, *process.children(recursive=True)]
 
 
-def wait_for(what: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(what: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -71,5 +71,5 @@ def end(process: "subprocess.Popen[str]") -> str:
     """Press Ctrl-C, and return what the process still says."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=120)
     return output

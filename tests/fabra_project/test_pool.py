@@ -1,8 +1,10 @@
 """The web process's pool lives through a restart of PostgreSQL, and through a burst of requests."""
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from django.db import OperationalError, connection
@@ -47,7 +49,7 @@ def test_a_connection_that_lives_is_kept(pooled: DatabaseWrapper) -> None:
     assert len({backend_pid(pooled) for _ in range(8)}) <= 2
 
 
-SHORT_S = 0.5
+SHORT_S = 4.0
 
 
 @pytest.fixture
@@ -59,12 +61,13 @@ def single() -> Iterator[None]:
     wrapper.close_pool()
 
 
-def query(seconds: float) -> None:
-    """Use a connection of the pool for some seconds, as a request in a thread of its own does."""
+def query(meanwhile: Callable[[], object] = lambda: None) -> None:
+    """Use a connection of the pool while something goes on, as a request in a thread of its own does."""
     wrapper = wrapper_of(1, SHORT_S)
     try:
         with wrapper.cursor() as cursor:
-            cursor.execute("SELECT pg_sleep(%s)", [seconds])
+            cursor.execute("SELECT 1")
+            meanwhile()
     finally:
         wrapper.close()
 
@@ -72,17 +75,25 @@ def query(seconds: float) -> None:
 @pytest.mark.usefixtures("single")
 def test_whoever_waits_for_a_busy_pool_gets_a_connection_at_last() -> None:
     with ThreadPoolExecutor(8) as threads:
-        for used in [threads.submit(query, SHORT_S / 2) for _ in range(8)]:
+        for used in [threads.submit(query, partial(time.sleep, SHORT_S / 7)) for _ in range(8)]:
             used.result()
 
 
 @pytest.mark.usefixtures("single")
 def test_a_pool_that_gives_no_connection_is_told_after_its_timeout() -> None:
+    has_it, is_over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        has_it.set()
+        is_over.wait(120)
+
     with ThreadPoolExecutor(2) as threads:
-        hanging = threads.submit(query, 6 * SHORT_S)
-        time.sleep(2 * SHORT_S)  # it has its connection, for longer than one waits
-        with pytest.raises(OperationalError) as raised:
-            threads.submit(query, 0).result()
-        assert isinstance(raised.value.__cause__, PoolTimeout)
-        assert not hanging.done()
+        hanging = threads.submit(query, hold)
+        try:
+            assert has_it.wait(60)
+            with pytest.raises(OperationalError) as raised:
+                threads.submit(query).result()
+        finally:
+            is_over.set()
         hanging.result()
+    assert isinstance(raised.value.__cause__, PoolTimeout)

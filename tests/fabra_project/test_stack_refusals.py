@@ -11,7 +11,7 @@ from tests.fabra_project.stack_runs import start
 
 def refused(folder: Path, **environment: str) -> str:
     process = start("up", FABRA_DATA_DIR=str(folder), **{"FABRA_PORT": "18973", **environment})
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 1, output
     assert "Traceback" not in output
     assert "sesame" not in output

@@ -79,22 +79,22 @@ def test_the_exit_code_is_the_commands(folder: Path) -> None:
 
 def test_a_command_that_is_missing_is_a_sentence(folder: Path) -> None:
     process = start("run", "--fast", "--data-dir", str(folder), "--", "no-such-command")
-    output, _ = process.communicate(timeout=30)
+    output, _ = process.communicate(timeout=120)
     assert (process.returncode, output) == (1, "no-such-command cannot be run: No such file or directory.\n")
 
 
 def test_a_second_stack_in_the_folder_is_refused(folder: Path) -> None:
-    first = start("run", "--fast", "--data-dir", str(folder), "--", "sleep", "60")
+    first = start("run", "--fast", "--data-dir", str(folder), "--", "sleep", "600")
     wait_for(lambda: (folder / "run" / "processes" / "valkey").exists())
     second = run_beside(folder, "")
     first.send_signal(signal.SIGTERM)
-    assert first.wait(20) == 128 + signal.SIGTERM
+    assert first.wait(60) == 128 + signal.SIGTERM
     assert second.returncode == 1
     assert f"A stack already runs in {folder} (process {first.pid})" in second.stdout
 
 
 def test_a_start_after_kill_9_ends_what_was_left_and_recovers(folder: Path) -> None:
-    first = start("run", "--data-dir", str(folder), "--", "sleep", "60")
+    first = start("run", "--data-dir", str(folder), "--", "sleep", "600")
     wait_for(lambda: (folder / "postgres" / "cluster" / "postmaster.pid").exists())
     left = [recorded_pid(folder, name) for name in ("postgres", "valkey")]
     wait_for(
@@ -117,7 +117,7 @@ def test_a_pid_file_that_names_a_stranger_does_not_stop_the_start(folder: Path) 
 
 
 def test_a_recorded_pid_that_is_another_process_by_now_is_left_alone(folder: Path) -> None:
-    stranger = psutil.Popen(["sleep", "60"])
+    stranger = psutil.Popen(["sleep", "600"])
     record = {"pid": stranger.pid, "started": stranger.create_time() - 60}
     (folder / "run" / "processes" / "web").write_text(json.dumps(record))
     try:

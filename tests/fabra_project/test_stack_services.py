@@ -40,7 +40,7 @@ def test_processes_that_start_together_share_one_secret_key(tmp_path: Path) -> N
     for process in processes:
         assert process.stdin is not None
         process.stdin.close()
-    keys = {process.stdout.read().strip() for process in processes if process.stdout and not process.wait(20)}
+    keys = {process.stdout.read().strip() for process in processes if process.stdout and not process.wait(120)}
     assert keys == {secret_key(tmp_path)}
     assert len(keys.pop()) >= 50
     assert [path.name for path in (tmp_path / "secrets").iterdir()] == ["secret_key"]

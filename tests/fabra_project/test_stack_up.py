@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import socket
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from fabra_project.stack.folder import DataFolder
 from fabra_project.stack.leftovers import end_leftovers
 from tests.fabra_project.stack_runs import PROJECT, end, family, read_until, recorded_pid, start, wait_for
+from tests.processes import free_port
 
 PROGRAMS = ("postgres", "valkey", "web", "indexer", "worker", "batch", "answers", "beat", "consumer")
 
@@ -32,14 +32,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def url() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"http://127.0.0.1:{server.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def ask(url: str) -> dict[str, object]:
     body = json.dumps({"user_id": "user_123", "message": "How do I reset my password?"}).encode()
     request = urllib.request.Request(f"{url}/chat", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         return json.load(answer)
 
 
@@ -88,7 +87,7 @@ def test_a_web_server_that_cannot_start_is_given_up_with_its_own_last_words(fold
     settings = {"FABRA_DATABASE_POOL": "none", "FABRA_WEB_PROCESSES": "2"}
     broken = start("up", FABRA_DATA_DIR=str(folder), FABRA_PORT=url.rsplit(":", 1)[1], **settings)
     try:
-        said, _ = broken.communicate(timeout=120)
+        said, _ = broken.communicate(timeout=300)
     finally:
         broken.kill()
     assert broken.returncode == 1

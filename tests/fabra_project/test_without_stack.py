@@ -15,7 +15,7 @@ def manage(folder: Path, *words: str, **extra: str) -> "subprocess.CompletedProc
     done = subprocess.run(
         [sys.executable, PROJECT / "manage.py", *words],
         cwd=folder, env=environment(FABRA_DATA_DIR=str(folder / "data"), **extra),
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert "Traceback" not in done.stderr
     return done
@@ -68,6 +68,6 @@ def test_only_a_web_process_loads_the_sdk_of_models_as_it_starts(tmp_path: Path,
         env=environment(
             FABRA_DATA_DIR=str(tmp_path), FABRA_WITHOUT_STACK="1", DJANGO_SETTINGS_MODULE="fabra_project.settings"
         ),
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert (done.returncode, done.stdout.strip()) == (0, str(is_loaded)), done.stderr

@@ -148,39 +148,49 @@ def test_the_command_refuses_in_one_line(hour: list[Any]) -> None:
 
 DEFINITIONS = """
 import time
+from pathlib import Path
 from fabra.core import entity, feature
 
 @entity()
 class Cow:
     cow_id: str
 
+held, calls = Path(__file__).with_name("held"), 0
+
 @feature(entity=Cow, batch=True, batch_size=20)
 def slow(cow_ids, as_of):
+    global calls
+    calls += 1
     time.sleep(0.03)
+    while held.exists() and calls > int(held.read_text()):
+        time.sleep(0.02)
     return [as_of.hour for _ in cow_ids]
 """
+"""While there is a file `held`, a process comes to a stop after as many calls as it says."""
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_backfill_that_is_killed_goes_on_and_stores_each_value_once(tmp_path: Path) -> None:
     (tmp_path / "cows.py").write_text(DEFINITIONS)
     KnownEntity.objects.bulk_create(KnownEntity(entity="Cow", entity_key=f"c{number:03}") for number in range(100))
-    environment = {"FABRA_DEFINITIONS": "cows", "PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}
+    environment, seen = {"FABRA_DEFINITIONS": "cows", "PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}, 0
+    (tmp_path / "held").write_text("5")  # calls for a moment of the hundred
     with Processes(tmp_path, **environment) as processes:
         processes.start(
             "first", "manage.py", "materialize", "slow",
             "--start", START.isoformat(), "--end", END.isoformat(), "--every", "1h",
         )  # fmt: skip
-        for _ in range(3):
-            run = wait_until(lambda: MaterializationRun.objects.filter(state="running", done__gt=0).first())
+        for number in range(3):
+            run = wait_until(MaterializationRun.objects.filter(state="running", done__gt=seen).first)
             seen = run.done
-            wait_until(MaterializationRun.objects.filter(done__gt=seen).exists)
             name = list(processes.running)[-1]
             processes.kill(name)
             assert MaterializationRun.objects.get().state == "running"
+            if number == 2:
+                (tmp_path / "held").unlink()
             processes.start(f"{name}+", "manage.py", "materialize", "--resume", str(run.pk))
         last = list(processes.running.values())[-1]
-        assert last.wait(60) == 0
+        assert last.wait(240) == 0
     run = MaterializationRun.objects.get()
     assert (run.state, run.done, run.total, run.claims) == ("done", 500, 500, 4)
     counted = FeatureValue.objects.values("entity_key", "event_timestamp").annotate(n=Count("id"))
@@ -191,17 +201,19 @@ def test_a_backfill_that_is_killed_goes_on_and_stores_each_value_once(tmp_path: 
 def test_a_run_goes_on_by_itself_when_its_worker_is_killed(tmp_path: Path) -> None:
     (tmp_path / "cows.py").write_text(DEFINITIONS)
     KnownEntity.objects.bulk_create(KnownEntity(entity="Cow", entity_key=f"c{number:04}") for number in range(1000))
+    (tmp_path / "held").write_text("10")  # calls for a chunk of the run
     run = MaterializationRun.objects.create(feature="slow")
     environment = {"FABRA_DEFINITIONS": "cows", "PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}
     with Processes(tmp_path, **environment) as processes:
         processes.start_worker()
         enqueue_run(run.pk)
-        wait_until(MaterializationRun.objects.filter(done__gt=0).exists, 30)
+        wait_until(MaterializationRun.objects.filter(done__gt=0).exists)
         processes.kill_family("worker")
         assert MaterializationRun.objects.get().state == "running"
         MaterializationRun.objects.update(heartbeat_at=timezone.now() - 2 * ORPHANED_AFTER)
+        (tmp_path / "held").unlink()
         processes.start_worker()
-        wait_until(lambda: upkeep() or MaterializationRun.objects.filter(state="done").exists(), 40)
+        wait_until(lambda: upkeep() or MaterializationRun.objects.filter(state="done").exists(), 240)
     run.refresh_from_db()
     assert (run.done, run.claims) == (1000, 2)
     assert FeatureValue.objects.count() == FeatureValue.objects.distinct("entity_key").count() == 1000
@@ -218,7 +230,7 @@ def test_an_interrupted_command_says_how_to_go_on(tmp_path: Path) -> None:
         )
         run = wait_until(lambda: MaterializationRun.objects.filter(done__gt=0).first())
         first.send_signal(signal.SIGINT)
-        assert first.wait(20) == 130
+        assert first.wait(120) == 130
         assert f"--resume {run.pk}" in (tmp_path / "first.log").read_text()
         run.refresh_from_db()
         assert run.state == "stopped"

@@ -91,7 +91,7 @@ def test_a_plain_function_gets_threads_and_their_connections_end(Ant: type, conc
     with connections["default"].cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         own = cursor.fetchone()[0]
-        for _ in range(100):  # PostgreSQL ends a backend shortly after its client left
+        for _ in range(3000):  # PostgreSQL ends a backend shortly after its client left
             cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)", [list(backends - {own})])
             if not (left := cursor.fetchone()[0]):
                 break

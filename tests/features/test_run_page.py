@@ -39,6 +39,8 @@ def test_the_bar_moves_until_the_run_is_done(transactional_db: None, admin_clien
         context = browser.new_context()
         context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": processes.url}])
         page = context.new_page()
+        page.set_default_timeout(60_000)
+        playwright.expect.set_options(timeout=60_000)
         page.goto(f"{processes.url}/admin/features/materializationrun/{run.pk}/change/")
         loaded_at = page.evaluate("performance.timeOrigin")
         label, fill = page.locator(".fb-run .fb-bar-label"), page.locator(".fb-run .fb-bar-fill")

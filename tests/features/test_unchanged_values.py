@@ -238,7 +238,7 @@ def in_thread() -> Iterator[Callable[[Callable[[], object]], threading.Thread]]:
 
     yield start
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -264,7 +264,7 @@ def test_a_value_set_while_a_run_writes_is_not_hidden_and_hides_nothing(
         other = in_thread(run)
         other.join(0.3)
         assert other.is_alive()
-    other.join(10)
+    other.join(60)
     assert [row.value for row in values_of("a")] == [1, 2, 1]
     asked = [{"tank_id": "a", "event_timestamp": now - timedelta(minutes=age)} for age in (7, 4, 0)]
     assert [row["level"] for row in async_to_sync(store.get_historical_features)(asked, ["level"])] == [1, 2, 1]

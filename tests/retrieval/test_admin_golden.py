@@ -153,7 +153,7 @@ def test_a_worker_asks_the_questions_and_the_page_follows(index: Index, admin_cl
         run = EvaluationRun.objects.get()
         assert response["Location"] == reverse(RUN, args=[run.pk])
         assert 'http-equiv="refresh"' in admin_client.get(response["Location"]).content.decode()
-        wait_until(lambda: EvaluationRun.objects.get().state == "done", 60)
+        wait_until(lambda: EvaluationRun.objects.get().state == "done")
     content = admin_client.get(response["Location"]).content.decode()
     assert 'http-equiv="refresh"' not in content
     assert "rank 1" in content

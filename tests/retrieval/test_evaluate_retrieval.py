@@ -16,7 +16,7 @@ from common.errors import InvalidInput
 from retrieval.evaluation import beir, benchmark, temporary_index
 from retrieval.models import Chunk, Document, Index, LexemeCount
 from retrieval.search.execute import search_sync
-from tests.embedders import SLOW_PATH
+from tests.embedders import SLOW_PATH, SLOWNESS
 from tests.processes import PROJECT, test_environment, wait_until
 
 CORPUS = [
@@ -145,7 +145,7 @@ def test_the_index_goes_when_it_is_told_to_stop(collection: dict[str, Path]) -> 
     files = [f"--{name}={path}" for name, path in collection.items()]
     process = subprocess.Popen(
         [sys.executable, "manage.py", "evaluate_retrieval", *files],
-        cwd=PROJECT, env=test_environment(FABRA_EMBEDDER=SLOW_PATH),
+        cwd=PROJECT, env=test_environment(FABRA_EMBEDDER=SLOW_PATH, **{SLOWNESS: "0.1"}),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:

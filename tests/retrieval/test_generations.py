@@ -334,7 +334,7 @@ def test_a_killed_builder_is_taken_over(server: ModelServer) -> None:
     index = fill(70)
     model = server.embedding_model(64)
     generation = lifecycle.open_generation(index, model=model, backend=OPENAI)
-    server.delay_s = 0.2
+    server.next, server.behaviour = ["answer"] * 2, "hang"  # to what it asks first, and to a part of the documents
     command = ["manage.py", "generations", "docs", "build", "--generation", str(generation.pk), "--workers", "0"]
     builder = subprocess.Popen(
         [sys.executable, *command],
@@ -342,12 +342,18 @@ def test_a_killed_builder_is_taken_over(server: ModelServer) -> None:
         env=test_environment(OPENAI_BASE_URL=server.url),
         stderr=subprocess.PIPE,
     )
-    wait_until(lambda: Generation.objects.get(pk=generation.pk).done > 0, 60)
+    wait_until(lambda: Generation.objects.get(pk=generation.pk).done > 0)
+    print(
+        "REQ",
+        len(server.requests),
+        [len(r["input"]) for r in server.requests],
+        Generation.objects.get(pk=generation.pk).done,
+    )
     builder.send_signal(signal.SIGKILL)
     builder.wait()
     built = Chunk.objects.filter(generation=generation).count()
     assert 0 < built < 70
-    server.delay_s = 0.0
+    server.reset()
     delete_document("docs", "d0")
     index_document("docs", "d69", "Penguins.")
     lifecycle.execute_build(generation.pk)

@@ -25,7 +25,7 @@ from retrieval.models import Chunk, Document, Index, IngestionFile, IngestionRun
 from retrieval.readers import SUFFIXES, FetchedFile
 from retrieval.sources import Entry, Folder
 from tests.capabilities import modes_hold
-from tests.embedders import SLOW_PATH
+from tests.embedders import SLOW_PATH, SLOWNESS
 from tests.processes import Processes, wait_until
 from tests.retrieval.files import zipped
 
@@ -405,6 +405,10 @@ def test_an_embedder_that_is_down_leaves_the_run_for_later(folder: Path, embedde
     assert IngestionRun.objects.get().state == "done"
 
 
+HELD_UP = {"FABRA_INGESTION_BATCH_CHARS": "8000", SLOWNESS: "0.1"}
+"""The environment of a process that has much left to do when it is ended."""
+
+
 @pytest.fixture
 def many(tmp_path: Path, settings: Any) -> Path:
     """A folder of 120 files, for which the model takes some seconds."""
@@ -417,10 +421,12 @@ def many(tmp_path: Path, settings: Any) -> Path:
 
 @pytest.mark.django_db(transaction=True)
 def test_a_killed_run_goes_on_where_it_was(many: Path, tmp_path_factory: Any) -> None:
-    with Processes(tmp_path_factory.mktemp("logs"), FABRA_INGESTION_BATCH_CHARS="8000") as processes:
+    with Processes(
+        tmp_path_factory.mktemp("logs"), FABRA_INGESTION_BATCH_CHARS="8000", **{SLOWNESS: "0.1"}
+    ) as processes:
         processes.start("first", "manage.py", "index_documents", str(many), "--index", "docs")
         done = IngestionFile.objects.filter(state="indexed")
-        wait_until(lambda: done.count() >= 5, 60)
+        wait_until(lambda: done.count() >= 5)
         processes.kill("first")
     before = set(done.values_list("path", "finished_at"))
     assert 5 <= len(before) < 120
@@ -437,15 +443,15 @@ def test_a_command_that_is_stopped_takes_its_workers_along_and_goes_on_the_next_
     many: Path, tmp_path_factory: Any
 ) -> None:
     folder = tmp_path_factory.mktemp("logs")
-    with Processes(folder, FABRA_INGESTION_BATCH_CHARS="8000") as processes:
+    with Processes(folder, **HELD_UP) as processes:
         command = ("manage.py", "index_documents", str(many), "--index", "docs", "--workers", "2")
         first = processes.start("first", *command)
-        wait_until(lambda: IngestionFile.objects.filter(state="indexed").count() >= 5, 60)
+        wait_until(lambda: IngestionFile.objects.filter(state="indexed").count() >= 5)
         helpers = psutil.Process(first.pid).children(recursive=True)
         assert sum("continue_ingestion" in helper.cmdline() for helper in helpers) == 1
         first.terminate()
-        assert first.wait(60) == 130
-        assert not psutil.wait_procs(helpers, timeout=5)[1]  # neither the worker nor the processes that read files
+        assert first.wait(120) == 130
+        assert not psutil.wait_procs(helpers, timeout=60)[1]  # neither the worker nor the processes that read files
         said = (folder / "first.log").read_text()
         assert "of 120 files are done; run it again to go on." in said and "Traceback" not in said
     done = set(IngestionFile.objects.filter(state="indexed").values_list("path", "finished_at"))

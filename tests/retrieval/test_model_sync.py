@@ -356,13 +356,13 @@ def test_the_transaction_that_ends_last_is_read_even_if_its_event_is_the_older_o
                 mine.first_name = "New"
                 mine.save(update_fields=["first_name"])
                 has_begun.set()
-                assert may_end.wait(10)
+                assert may_end.wait(60)
         finally:
             connection.close()
 
     with ThreadPoolExecutor(1) as pool:
         writer = pool.submit(change_text)
-        assert has_begun.wait(10)
+        assert has_begun.wait(60)
         # The link is the other transaction's: it needs no lock of the user's row but the key's.
         User.groups.through.objects.create(user=user, group=gold)
         gold.save()  # watched, so that the users of the group are told of

@@ -169,7 +169,7 @@ def reranker(settings: Any, put: Any) -> Iterator[Any]:
 
     def use(backend: type) -> None:
         settings.FABRA_RERANK_MODEL, settings.FABRA_RERANKER = "a-model", f"{__name__}.{backend.__name__}"
-        settings.FABRA_RERANK_TIMEOUT = 0.2
+        settings.FABRA_RERANK_TIMEOUT = 0.2 if backend is Hanging else 30.0
 
     Hanging.awaken.clear()
     yield use
