@@ -19,8 +19,8 @@ class Socket(ApplicationCommunicator):
         await self.send_input({"type": "websocket.connect"})
         return bool((await self.receive_output())["type"] == "websocket.accept")
 
-    async def receive_output(self) -> Any:
-        return await super().receive_output(_PATIENCE_S)
+    async def receive_output(self, timeout: float = _PATIENCE_S) -> Any:  # noqa: ASYNC109 (the base class has it)
+        return await super().receive_output(timeout)
 
     async def send(self, data: dict[str, Any]) -> None:
         await self.send_input({"type": "websocket.receive", "text": json.dumps(data)})
