@@ -211,7 +211,13 @@ def answered(page: Any, count: int = 1) -> None:
 def copied(page: Any, said: Any) -> str:
     """Press the button that copies what was said, and return what is pasted then."""
     page.bring_to_front()
-    said.get_by_role("button", name="Copy").click()
+    button = said.get_by_role("button", name="Copy").element_handle()
+    # It says so for a moment only, once the text is in the clipboard.
+    button.evaluate(
+        "node => new MutationObserver(() => { node.dataset.isCopied = '' }).observe(node, { childList: true })"
+    )
+    button.click()
+    page.wait_for_function("node => 'isCopied' in node.dataset", arg=button)
     page.locator("#message").press("Control+V")
     page.wait_for_function("() => document.getElementById('message').value")
     return str(page.locator("#message").input_value())

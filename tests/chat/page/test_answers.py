@@ -200,7 +200,7 @@ def test_reconnects_after_a_restart_and_sends_what_waited(page: Any, servers: tu
     expect(page.locator(".waiting")).to_contain_text("Your question is kept")
     server.start()
     server.wait()
-    expect(page.locator(".turn").nth(1).locator(".text")).to_contain_text("valid for 60 minutes", timeout=20_000)
+    expect(page.locator(".turn").nth(1).locator(".text")).to_contain_text("valid for 60 minutes")
     expect(page.locator("#connection")).to_be_hidden()
 
 

@@ -15,14 +15,20 @@ expect = playwright.expect
 
 @pytest.fixture
 def agent(new_page: Any, servers: tuple[Server, Server]) -> Any:
-    """A page of the inbox, on the other server."""
+    """A page of the inbox, on the other server; a test may stop its clock."""
     page = new_page()
+    page.clock.install()
     page.goto(f"{servers[1].url}admin/")
     page.fill("[name=username]", "admin")
     page.fill("[name=password]", PASSWORD)
     page.press("[name=password]", "Enter")
     page.wait_for_url("**/admin/")
     return page
+
+
+def stop_clock(page: Any) -> None:
+    """Let what the page shows for some seconds stay until its clock is resumed."""
+    page.clock.pause_at(page.evaluate("Date.now()") / 1000 + 1)
 
 
 def say(agent: Any, text: str) -> None:
@@ -96,7 +102,7 @@ def test_a_person_answers_and_nothing_is_lost_or_said_twice(
     ask(page, "Good to know")
     servers[0].start()
     servers[0].wait()
-    expect(page.locator("#log")).to_contain_text("It was sent on Monday.", timeout=30_000)
+    expect(page.locator("#log")).to_contain_text("It was sent on Monday.")
     expect(page.locator(".turn").nth(2)).to_have_attribute("data-state", "said")
     expect(page.locator(".agent")).to_have_count(3)
 
@@ -172,10 +178,12 @@ def test_a_conversation_that_is_drawn_anew_still_says_who_is_typing(
     agent.goto(f"{servers[1].url}admin/inbox/?conversation={pk}")
     line = agent.locator("[data-typing]")
     before = line.element_handle()
+    stop_clock(agent)  # for some seconds it is shown
     inbox_sockets[-1].send(json.dumps({"type": "typing", "conversation_id": pk, "author": "Bo Holm"}))
     inbox_sockets[-1].send(json.dumps({"type": "state", "conversation_id": pk}))
     agent.wait_for_function("line => !line.isConnected", arg=before)
     expect(line).to_have_text("Bo Holm is typing")
+    agent.clock.resume()
     expect(line).to_be_hidden()  # some seconds later
 
 
@@ -243,8 +251,10 @@ def test_what_two_windows_write_stands_in_one_order_and_is_typed_by_nobody_else(
     agent.get_by_role("button", name="Take over").click()
     for window in (page, other):
         expect(window.locator("#presence[data-here=true]")).to_have_text("Mia Moll is answering.")
+    stop_clock(agent)
     other.locator("#message").press_sequentially("Two")
     expect(agent.locator("[data-typing]")).to_have_text("The customer is typing")
+    agent.clock.resume()
     page.locator("#message").fill("One")
     for window in (page, other):  # both are shown in their window before the server has either
         window.locator("#message").press("Enter")
@@ -256,7 +266,7 @@ def test_what_two_windows_write_stands_in_one_order_and_is_typed_by_nobody_else(
     expect(page.locator(".question")).to_have_count(3)
     assert orders == [page.locator(".question").all_text_contents()] * 2
     agent.goto("about:blank")
-    expect(page.locator("#presence")).to_have_text("Mia Moll is away at the moment.", timeout=30_000)
+    expect(page.locator("#presence")).to_have_text("Mia Moll is away at the moment.")
 
 
 def test_a_conversation_that_its_customer_deletes_leaves_the_inbox(
@@ -272,5 +282,5 @@ def test_a_conversation_that_its_customer_deletes_leaves_the_inbox(
     user = page.get_by_label("Chat as").input_value()
     deleted = page.request.delete(f"{servers[0].url}api/conversations/{pk}/?user_id={user}", headers=headers)
     assert deleted.ok, deleted.text()
-    expect(agent.locator("[data-main]")).to_contain_text("has deleted this conversation", timeout=10_000)
+    expect(agent.locator("[data-main]")).to_contain_text("has deleted this conversation")
     expect(agent.locator(f"[data-open-conversation='{pk}']")).to_have_count(0)

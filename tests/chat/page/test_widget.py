@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -103,6 +104,15 @@ def hold(page: Any, pattern: str) -> Any:
     return wait
 
 
+PLACE = f"fabra-widget:{PUBLIC_KEY}:conversation"
+
+
+def open_conversation(page: Any, *, is_one: bool) -> Any:
+    """Return what the site keeps of the open conversation, once it is one, or none: the frame tells it."""
+    page.wait_for_function("([place, isOne]) => Boolean(sessionStorage.getItem(place)) === isOne", arg=[PLACE, is_one])
+    return page.evaluate("place => sessionStorage.getItem(place)", PLACE)
+
+
 def events(page: Any) -> None:
     """Note the events of the widget from now on, for `noted`."""
     page.evaluate(
@@ -114,7 +124,10 @@ def events(page: Any) -> None:
     )
 
 
-def noted(page: Any, name: str) -> list[Any]:
+def noted(page: Any, name: str, count: int = 1) -> list[Any]:
+    """Return the details of these events, once there are as many: what the frame tells arrives a little later."""
+    enough = "([name, count]) => noted.filter(([kind]) => kind === name).length >= count"
+    page.wait_for_function(enough, arg=[name, count])
     return [detail for kind, detail in page.evaluate("noted") if kind == name]
 
 
@@ -139,7 +152,7 @@ def test_a_visitor_asks_and_gets_an_answer_with_its_source(page: Any, site: str)
     expect(chat.locator("article[data-state=done] .text")).to_contain_text("5 to 10 business days")
     chat.locator(".cite").first.click()
     expect(chat.locator(".card").first).to_contain_text("Refunds")
-    assert [detail["role"] for detail in noted(page, "message")] == ["user", "assistant"]
+    assert [detail["role"] for detail in noted(page, "message", 2)] == ["user", "assistant"]
 
 
 @pytest.mark.parametrize("name", SITE_NAMES, ids=["of another site", "of the same site"])
@@ -154,6 +167,7 @@ def test_a_visitor_is_known_on_the_next_page_without_a_cookie(page: Any, site: s
     answered(chat_of(page))  # the conversation is open again
     chat_of(page).locator("#open-list").click()
     chat_of(page).locator("#new").click()
+    open_conversation(page, is_one=False)
     page.reload()
     expect(titles(chat_of(page))).to_have_text(["When do refunds reach my card?"])
     expect(chat_of(page).locator("article")).to_have_count(0)
@@ -165,8 +179,7 @@ def test_a_conversation_that_was_open_is_for_its_reader_alone(page: Any, site: s
     sign_in(page, "Nora")
     ask(open_chat(page))
     answered(chat_of(page))
-    place = f"fabra-widget:{PUBLIC_KEY}:conversation"
-    conversation = page.evaluate("place => sessionStorage.getItem(place)", place)
+    conversation = open_conversation(page, is_one=True)
     assert conversation.isdigit()
     sign_out(page)
     chat = chat_of(page)
@@ -174,8 +187,8 @@ def test_a_conversation_that_was_open_is_for_its_reader_alone(page: Any, site: s
     expect(chat.locator("#welcome")).to_be_visible()
     expect(chat.locator(".turn")).to_have_count(0)
     expect(chat.locator("#connection")).to_be_hidden()
-    assert page.evaluate("place => sessionStorage.getItem(place)", place) is None
-    page.evaluate("([place, id]) => sessionStorage.setItem(place, id)", [place, conversation])
+    open_conversation(page, is_one=False)
+    page.evaluate("([place, id]) => sessionStorage.setItem(place, id)", [PLACE, conversation])
     sign_in(page, "Nora")
     answered(chat_of(page))
 
@@ -232,7 +245,7 @@ def is_told_to(page: Any, user: str) -> bool:
     chat = open_chat(page)
     assert chat.locator("body").get_attribute("data-user-id").startswith(user)
     titles(chat)
-    page.wait_for_load_state("networkidle")
+    chat.locator("#list .name, #list-note:not([hidden])").first.wait_for()  # of what the server has answered
     return bool(chat.locator("#list .name").filter(has_text="please").count())
 
 
@@ -243,7 +256,8 @@ def test_what_a_visitor_said_is_for_nobody_after_the_first_who_signed_in_without
     said_as_visitor(page, site)
     for name in ["Nora", *others]:
         sign_in(page, name)
-        page.wait_for_load_state("networkidle")
+        noted_user = "place => localStorage.getItem(place)"
+        page.wait_for_function(noted_user, arg=f"fabra-widget:{PUBLIC_KEY}:user")
         if name == "Nora":
             sign_out(page)
     assert not is_told_to(page, "user_6" if others else "visitor:")
@@ -361,16 +375,18 @@ def test_a_session_is_not_renewed_all_the_time_where_clocks_differ_or_tokens_are
     page.add_init_script("const now = Date.now; Date.now = () => now() + 5 * 60 * 1000;")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    began = time.monotonic()
     page.goto(site)
     sign_in(page, "Nora")
     chat = open_chat(page)
     page.wait_for_timeout(3000)
-    assert (asked.count("/embed/session"), asked.count("/token")) == (1, 1)
+    most = 1 + int((time.monotonic() - began) / 10)  # where all of it took so long that it was due again
+    assert 1 <= asked.count("/embed/session") <= most and 1 <= asked.count("/token") <= most
     expect(chat.locator("#message")).to_be_enabled()
 
 
 def test_an_expired_token_is_renewed_by_its_address(page: Any, site: str, demo: Any) -> None:
-    demo.demo = replace(demo.demo, token_seconds=2)
+    demo.demo = replace(demo.demo, token_seconds=6)
     page.goto(site)
     sign_in(page, "Nora")
     fetched: list[str] = []
@@ -378,7 +394,7 @@ def test_an_expired_token_is_renewed_by_its_address(page: Any, site: str, demo: 
     chat = open_chat(page)
     first = len(fetched)
     demo.demo = replace(demo.demo, token_seconds=300)
-    page.wait_for_timeout(2500)
+    page.wait_for_timeout(6500)
     ask(chat, "When do refunds reach my card?")
     answered(chat)
     assert len(fetched) > first
@@ -518,7 +534,7 @@ def assert_accessible(page: Any) -> None:
 
 
 def test_on_a_phone_it_has_the_whole_screen_and_keeps_the_focus(new_page: Any, site: str) -> None:
-    page = new_page(**PHONE)
+    page = new_page(reduced_motion="reduce", **PHONE)
     page.goto(site)
     page.locator("fabra-widget .launcher").tap()
     chat = chat_of(page)
