@@ -233,7 +233,10 @@ def test_a_person_who_takes_over_during_an_answer_ends_its_stream(ana: Client, s
             done = (await until(page, "done"))[-1]
             assert (done["state"], done["response"]) == ("person", "")
             await do(actions.send_as_agent, start["conversation_id"], kim, "Yes.")
-            assert (await until(page, "message"))[-1]["message"]["text"] == "Yes."
+            texts: list[str] = []
+            while texts[-1:] != ["Yes."]:  # that Kim has joined may be told behind the end of the answer
+                texts.append((await until(page, "message"))[-1]["message"]["text"])
+            assert texts in (["Yes."], ["Kim has joined the conversation.", "Yes."])
 
     async_to_sync(run)()
 
